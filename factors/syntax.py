@@ -103,6 +103,9 @@ def tokenize(text: str, limits: Limits) -> Iterator[Token]:
         match = read(text, at)
         if match is None:
             shown = repr(text[at])
+            if text.startswith("$$", at):
+                why = "$$ names a figure of a report as it was known at the time, which is no field of bars"
+                raise Fault("bad_character", why, "import it as a column of its own, and write its name", at)
             raise Fault(
                 "bad_character", f"{shown} is not part of the language", "use plain letters, digits and signs", at
             )

@@ -104,6 +104,8 @@ _TABLE: dict[str, str | tuple[str, str]] = {
         "(ts_corr(x, y, d) - ts_corr(x, z, d) * ts_corr(y, z, d))"
         " / sqrt((1 - ts_corr(x, z, d) ^ 2) * (1 - ts_corr(y, z, d) ^ 2))",
     "days_from_last_change(x)": (f"bars_since_change(x, {_HELD})", f"counted up to {_HELD} bars"),
+    # The value before the last change: no bar since has another one.
+    "last_diff_value(x, d)": "ts_backfill(ts_delay(x, 1) / (ts_delta(x, 1) != 0), d)",
     "keep(x, f, period=5)": "keep(x, f, period)",
     "hump(x, hump=0.01)": "hump(x, hump)",
     "trade_when(c?, x, q?)": (
@@ -324,7 +326,7 @@ def _market(raw: RawName, _notes: list[str]) -> Raw:
 _NOT_SAID = {
     "ts_entropy": "ts_std(x, d)", "ts_theilsen": "ts_regression(y, x, d)", "ts_poly_regression": "ts_resid(x, d)",
     "ts_co_kurtosis": "ts_corr(x, y, d)", "ts_co_skewness": "ts_corr(x, y, d)", "ts_triple_corr": "ts_corr(x, y, d)",
-    "ts_step": "bars_since(c, d)", "last_diff_value": "ts_delay(x, 1)", "hump_decay": "hump(x, k)",
+    "ts_step": "bars_since(c, d)", "hump_decay": "hump(x, k)",
     "jump_decay": "hump(x, k)", "ts_delta_limit": "hump(x, k)", "ts_target_tvr_decay": "ts_decay_linear(x, d)",
     "ts_target_tvr_hump": "hump(x, k)", "ts_target_tvr_delta_limit": "hump(x, k)", "inst_tvr": "ts_delta(x, 1)",
     "group_median": "group_mean(x, g)", "group_percentage": "group_rank(x, g)", "group_coalesce": "one group",
@@ -332,6 +334,7 @@ _NOT_SAID = {
     "convert": "the value itself", "filter": "ts_ema(x, d)", "vec_stddev": "a field of one value",
     "vec_range": "a field of one value", "vec_count": "a field of one value", "vec_ir": "a field of one value",
     "vec_skewness": "a field of one value", "vec_kurtosis": "a field of one value", "vec_norm": "abs(x)",
+    "arc_tan": "tanh(x)", "arc_sin": "tanh(x)", "arc_cos": "tanh(x)", "rank_gmean_amean_diff": "rank(x)",
 }  # fmt: skip
 _CALLS: dict[str, Rewrite] = {
     **LOOSE,
@@ -361,7 +364,7 @@ _CALLS: dict[str, Rewrite] = {
     **dict.fromkeys(("vec_avg", "vec_sum", "vec_max", "vec_min", "vec_choose"), _vector),
 }
 _OWN = frozenset({"add", "subtract", "multiply", "scale", "normalize", "group_mean", "group_extra", "ts_regression",
-                  "ts_returns", "clamp", "bucket"})  # fmt: skip
+                  "ts_returns", "clamp", "bucket", *_NOT_SAID})  # fmt: skip
 _FIELDS: dict[str, NameRewrite] = {
     **LOOSE_FIELDS,
     **GROUPS,

@@ -114,6 +114,7 @@ _CALLS: dict[str, Rewrite] = {
     "ema": _ema,
     "mask": _mask,
     "changeinstrument": _mask,
+    "cut": refused("it takes bars away at both ends, which moves windows", "leave it out"),
     "tresample": refused("it changes the bar size", "import the data with the bars you want"),
     "idxmax": from_oldest("ts_argmax", "Qlib's IdxMax"),
     "idxmin": from_oldest("ts_argmin", "Qlib's IdxMin"),

@@ -30,7 +30,7 @@ class AssigningReader(ExpressionReader):
         changed = self.expr(ast.copy_location(ast.Call(node.func, node.args, kept), node))
         if not isinstance(owner, ast.Name | ast.Subscript) or isinstance(changed, FrameValue):
             if isinstance(changed, FrameValue):
-                return changed
+                return self.assign(owner, changed) if isinstance(owner, ast.Name) else changed
             raise self.places.fault(node, "this is changed in place", "assign it: x = x.fillna(0)")
         return self.assign(owner, changed)
 
@@ -92,6 +92,13 @@ class AssigningReader(ExpressionReader):
         name = self.expr(key.elts[1])
         if isinstance(key.elts[0], ast.Slice) or not (isinstance(name, Plain) and isinstance(name.value, str)):
             return None
+        if isinstance(key.elts[0], ast.Attribute) and key.elts[0].attr == "index" and isinstance(value, SeriesValue):
+            # `df.loc[g.index, 'x'] = ...` in a loop over assets: all rows, asset by asset.
+            if not isinstance(self.expr(key.elts[0].value), FrameValue):
+                return None
+            frame.columns.pop(name.value, None)
+            frame.columns[name.value] = value
+            return value
         rows = ast.copy_location(ast.Subscript(target.value, key.elts[0], ast.Store()), target)
         old = SeriesValue(RawName("nan", self.places.at(target)))
         of_data = not frame.made and (name.value in STANDARD_FIELDS or name.value in self.looked_at)

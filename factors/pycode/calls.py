@@ -5,15 +5,19 @@ from __future__ import annotations
 import ast
 import math
 
-from factors.dialects.templates import formula
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.choices import selected
 from factors.pycode.column_methods import across_group, by_rows, clipped, groupby, method_of, rounded
 from factors.pycode.constants import constant_of
 from factors.pycode.conversions import cast
+from factors.pycode.eval_texts import evaluated
 from factors.pycode.harmless import FRAME_METHODS, check_harmless
+from factors.pycode.libraries import appended, called_library, of_class
 from factors.pycode.lists import function_of_list, method_of_list, numpy_of_list
 from factors.pycode.methods import ALONG_COLUMNS, NUMPY_PAIR, NUMPY_PLAIN
+from factors.pycode.numpy_functions import refused_numpy, value_by_value
+from factors.pycode.picks import numpy_of_picked, picked, picked_method
+from factors.pycode.tables import one_a_bar, turned_method
 from factors.pycode.values import (
     AllRows,
     Columns,
@@ -23,9 +27,11 @@ from factors.pycode.values import (
     Listed,
     Mapped,
     Module,
+    Picked,
     Plain,
     Reader,
     SeriesValue,
+    Turned,
     Value,
     WindowValue,
     code_of,
@@ -36,7 +42,6 @@ from factors.pycode.windows import statistic
 from factors.syntax import Raw, RawCall, RawName, RawNumber
 
 _OBJECTS = ("self", "cls")
-_FORMULAS = {"square": "x * x", "expm1": "exp(x) - 1", "isfinite": "!is_nan(x)", "cbrt": "signed_power(x, 1 / 3)"}
 
 
 def call(reader: Reader, node: ast.Call) -> Value:
@@ -55,10 +60,21 @@ def call(reader: Reader, node: ast.Call) -> Value:
     method = node.func.attr
     if method.startswith("_"):
         raise reader.places.fault(node, f"{method[:40]} is not read", "use the columns of df")
+    if method == "accumulate" and dotted(node.func.value).startswith(("np.", "numpy.")):
+        why = f"{dotted(node.func)[:40]} runs on from the first value"
+        raise reader.places.fault(node, why, "write x.cummax() or x.cummin(), or a window such as x.rolling(n).max()")
     if method == "reduce" and dotted(node.func.value).startswith(("np.", "numpy.")):
         return numpy_of_list(reader, node, method) or SeriesValue(RawName("nan", reader.places.at(node)))
+    if (built := of_class(node)) is not None:
+        return called_library(reader, built[1], "ta", built[0])
+    if isinstance(node.func.value, ast.Attribute) and node.func.value.attr == "ta":
+        frame = reader.expr(node.func.value.value)
+        if isinstance(frame, FrameValue):
+            return appended(reader, node, frame, method)
     owner = reader.expr(node.func.value)
     match owner:
+        case Module("talib" | "pandas_ta" | "ta"):
+            return called_library(reader, node, owner.name, method)
         case Module("np"):
             return _numpy(reader, node, method)
         case Module("pd"):
@@ -80,6 +96,10 @@ def call(reader: Reader, node: ast.Call) -> Value:
             return across_group(reader, node, owner, method)
         case Columns():
             return _along(reader, node, owner, method)
+        case Turned():
+            return turned_method(reader, node, owner, method)
+        case Picked():
+            return picked_method(reader, node, owner, method)
     raise refused_method(reader, node, method)
 
 
@@ -88,6 +108,9 @@ def _function(reader: Reader, node: ast.Call, name: str) -> Value:
     of_list = function_of_list(reader, node, name)
     if of_list is not None:
         return of_list
+    of_picked = numpy_of_picked(reader, node, name) if name in ("len", "sum", "abs") else None
+    if of_picked is not None:
+        return of_picked
     if name == "len":
         size = size_of(reader, node)
         if size is None:
@@ -124,7 +147,7 @@ def _function(reader: Reader, node: ast.Call, name: str) -> Value:
 
 def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
     arguments = Arguments(reader, node)
-    of_list = numpy_of_list(reader, node, name)
+    of_list = numpy_of_list(reader, node, name) or numpy_of_picked(reader, node, name)
     if of_list is not None:
         return of_list
     of_whole = numpy_statistic(reader, node, name, arguments)
@@ -159,18 +182,27 @@ def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
         return SeriesValue(number)
     elif name in ("zeros", "zeros_like", "ones", "ones_like", "full_like", "full"):
         return _constant(reader, node, name)
-    elif name in _FORMULAS:
-        parts = [formula(_FORMULAS[name], reader.places.at(node), {"x": arguments.raw("x")})]
-    elif name == "diff" and isinstance(reader.expr(_keyword(node, "prepend")), Plain):
+    elif name == "diff" and _prepends(reader, node):
         # Without `prepend` the result is shorter, and its rows are others.
         arguments.named.pop("prepend")
         parts = [reader.ours("ts_delta", node, arguments.raw("a"), bars_of(reader, node, 1.0))]
     elif name in ("asarray", "array", "float64"):
         parts = [arguments.raw("a")]
     else:
-        raise reader.places.fault(node, f"np.{name[:40]} is not read", f"np has {', '.join(NUMPY_PLAIN)}")
+        found = value_by_value(reader, node, name, arguments)
+        if found is None:
+            raise refused_numpy(reader, node, name)
+        parts = [found]
     arguments.done()
     return SeriesValue(parts[0])
+
+
+def _prepends(reader: Reader, node: ast.Call) -> bool:
+    """Whether `np.diff(x, prepend=...)` keeps its length: by NaN, or by x[0], whose change is missing here."""
+    given = _keyword(node, "prepend")
+    if isinstance(given, ast.Subscript) and node.args and code_of(given) == f"{code_of(node.args[0])}[0]":
+        return True
+    return isinstance(reader.expr(given), Plain)
 
 
 def _keyword(node: ast.Call, name: str) -> ast.expr:
@@ -181,7 +213,7 @@ def _keyword(node: ast.Call, name: str) -> ast.expr:
 def _constant(reader: Reader, node: ast.Call, name: str) -> Value:
     """`np.zeros(len(df))` and the like: one number everywhere, whatever the shape."""
     if name.startswith("full") and len(node.args) > 1:
-        return reader.series(node.args[1])
+        return SeriesValue(reader.branch(node.args[1]))
     if len(node.args) != 1:
         raise reader.places.fault(node, f"np.{name} takes a shape", "write np.zeros(len(df))")
     return SeriesValue(bars_of(reader, node, 0.0 if name.startswith("zeros") else 1.0))
@@ -205,25 +237,41 @@ def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
         return _table(reader, node, arguments)
     if name == "concat":
         parts = arguments.value("objs")
+        if isinstance(parts, Listed) and parts.by_asset and len(parts.parts) == 1:
+            for harmless in ("ignore_index", "axis"):
+                arguments.plain(harmless)
+            arguments.done()
+            return parts.parts[0]
         if arguments.plain("axis") not in (1, "columns"):
             raise reader.places.fault(node, "pd.concat is read with axis=1 only", "write axis=1")
         arguments.done()
         if isinstance(parts, Listed) and parts.parts and all(isinstance(part, SeriesValue) for part in parts.parts):
             return Columns(tuple(part for part in parts.parts if isinstance(part, SeriesValue)))
-    raise reader.places.fault(node, f"pd.{name[:40]} is not read so", "use methods of columns")
+    hint = {"qcut": "write x.rank(axis=1, pct=True)", "cut": "write np.select([x < 1, x < 2], [0, 1], default=2)"}
+    raise reader.places.fault(node, f"pd.{name[:40]} is not read so", hint.get(name, "use methods of columns"))
 
 
 def _table(reader: Reader, node: ast.Call, arguments: Arguments) -> Value:
     """`pd.DataFrame({'factor': f})`: a frame of these columns alone."""
     parts = arguments.value("data", Mapped({}))
-    index = arguments.named.pop("index", None)
+    index, columns_given = arguments.named.pop("index", None), arguments.named.pop("columns", None)
     arguments.done()
     labelled = index is None or reader.expr(index) == Plain("index")
+    if isinstance(parts, SeriesValue) and labelled and (columns_given is None or _names_alone(columns_given)):
+        # Values of a table, labelled as they were.
+        return parts
+    if columns_given is not None:
+        raise reader.places.fault(node, "columns cannot be given other names", "write pd.DataFrame({'a': a})")
     columns = parts.parts if isinstance(parts, Mapped) and labelled else {}
     made = {str(name): column for name, column in columns.items() if isinstance(column, SeriesValue)}
     if len(made) != len(columns) or not labelled or not isinstance(parts, Mapped):
         raise reader.places.fault(node, "a table is read of columns by their names", "write pd.DataFrame({'a': a})")
     return FrameValue(made, made=True)
+
+
+def _names_alone(node: ast.expr) -> bool:
+    """Whether labels are those of a table: `close.columns`."""
+    return isinstance(node, ast.Attribute) and node.attr == "columns"
 
 
 def _frame(reader: Reader, node: ast.Call, frame: FrameValue, method: str) -> Value:
@@ -245,7 +293,11 @@ def _frame(reader: Reader, node: ast.Call, frame: FrameValue, method: str) -> Va
             return reader.column(node, column.value, frame)
     if method == "assign" and not node.args:
         return reader.assigned(node, frame)
-    if method in ("eval", "query"):
+    if frame.made and method in ALONG_COLUMNS and frame.columns:
+        return _along(reader, node, Columns(tuple(frame.columns.values())), method)
+    if method == "eval":
+        return evaluated(reader, node, frame)
+    if method == "query":
         raise refused_method(reader, node, method)
     raise reader.places.fault(node, f"df.{method[:40]} is not read", "work on columns, such as df['close']")
 
@@ -256,9 +308,18 @@ def subscript(reader: Reader, node: ast.Subscript) -> Value:
     if isinstance(owner, AllRows):
         return _column_of_rows(reader, node, owner.frame)
     if isinstance(owner, SeriesValue):
-        value = element(reader, node, owner.raw)
+        value = element(reader, node, owner.raw) or picked(reader, node, owner.raw)
+        if isinstance(value, Picked):
+            return value
         if value is not None:
             return SeriesValue(value)
+        if code_of(node.slice).strip("()") in (":, None", ":, np.newaxis") and one_a_bar(owner.raw):
+            # One value a bar, laid beside every asset.
+            reader.wide = False
+            return owner
+        if isinstance(node.slice, ast.Compare):
+            why = "rows cannot be taken away, for what follows would move"
+            raise reader.places.fault(node, why, f"write .where({code_of(node.slice)[:60]})")
     if isinstance(owner, Mapped | Listed):
         return _item(reader, node, owner)
     if isinstance(node.slice, ast.Slice):

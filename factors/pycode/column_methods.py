@@ -29,9 +29,11 @@ from factors.pycode.values import (
     Plain,
     Reader,
     SeriesValue,
+    Turned,
     Value,
     Whole,
     code_of,
+    dotted,
 )
 from factors.pycode.wholes import ACROSS, Body, Renamed, body_of, bound, statistic_of, whole_statistic
 from factors.pycode.windows import open_window
@@ -89,7 +91,10 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
         return _piped(reader, node, series, arguments)
     if method in ("apply", "map", "transform"):
         return _applied(reader, node, series, arguments)
+    if method == "transpose" and reader.whole is None and not reader.by_asset:
+        return Turned(x)
     if method in ACROSS and arguments.plain("axis") in (1.0, "columns"):
+        reader.wide = True
         return SeriesValue(_across_columns(reader, node, x, method, arguments))
     if method in WHOLE_COLUMN:
         raise reader.places.fault(
@@ -372,8 +377,12 @@ def across_group(reader: Reader, node: ast.Call, grouped: Grouped, method: str) 
     if method in ("transform", "apply") and arguments.places:
         if body_of(reader, arguments.places[0])[0] is not None:
             return _across(reader, node, grouped.series, arguments)
-        what = reader.expr(arguments.places.pop(0))
-        method = str(what.value) if isinstance(what, Plain) else method
+        given = arguments.places.pop(0)
+        word = dotted(given).removeprefix("np.")
+        if word in ("mean", "sum", "max", "min", "median") and word != dotted(given):
+            method = word
+        elif isinstance(what := reader.expr(given), Plain):
+            method = str(what.value)
     if method == "rank":
         arguments.named["axis"] = ast.Constant(1)
         found = ranked_across(reader, node, grouped.series.raw, arguments)

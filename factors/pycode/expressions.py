@@ -13,6 +13,9 @@ from factors.pycode.constants import chosen_part, comprehended, formatted, mappi
 from factors.pycode.conversions import is_condition
 from factors.pycode.functions import CallCount
 from factors.pycode.methods import CONSTANTS, FOLD, NODE_WORDS, OPERATOR_WORDS
+from factors.pycode.numpy_functions import refused_numpy
+from factors.pycode.picks import picked_operation
+from factors.pycode.tables import note_of_rows, turned_operation
 from factors.pycode.values import (
     AllRows,
     Columns,
@@ -21,9 +24,11 @@ from factors.pycode.values import (
     Grouped,
     Listed,
     Module,
+    Picked,
     Places,
     Plain,
     SeriesValue,
+    Turned,
     Value,
     Whole,
     code_of,
@@ -43,10 +48,13 @@ class ExpressionReader(ABC):
         self.notes = notes
         self.names: dict[str, Value] = {"np": Module("np"), "numpy": Module("np"), "pd": Module("pd"),
                                         "pandas": Module("pd"), "math": Module("np")}  # fmt: skip
+        self.names |= {"talib": Module("talib"), "ta": Module("pandas_ta"), "pandas_ta": Module("pandas_ta")}
         self.names["df"] = self.names["data"] = FrameValue()
         # Of the object whose methods are read: what `self.name` stands for.
         self.attributes: dict[str, Value] = {}
         self.by_asset = False
+        # Whether a statistic of rows was taken, so that tables have a column for each asset.
+        self.wide = False
         # Columns of the data that were read: they are there, whatever their names.
         self.looked_at: set[str] = set()
         self.depth = 0
@@ -124,6 +132,8 @@ class ExpressionReader(ABC):
                 return comprehended(self, node)
             case ast.JoinedStr():
                 return formatted(self, node)
+            case ast.NamedExpr(target, inner):
+                return self.assign(target, self.expr(inner))
         raise self.refused(node)
 
     def constant(self, node: ast.expr, value: object) -> Value:
@@ -160,10 +170,14 @@ class ExpressionReader(ABC):
             raise self.places.fault(node, f"{node.attr[:40]} is not read", "use the columns of df")
         owner = self.expr(node.value)
         if isinstance(owner, Module):
+            if owner.name in ("ta", "pandas_ta") and node.attr in ("momentum", "trend", "volatility", "volume"):
+                return Module("ta")
             if node.attr in CONSTANTS:
                 return SeriesValue(RawNumber(CONSTANTS[node.attr], "", self.places.at(node)))
             if node.attr in ("nan", "inf", "NaN", "NAN"):
                 return Plain(node.attr.lower())
+            if owner.name == "np":
+                raise refused_numpy(self, node, node.attr)
             raise self.places.fault(node, f"{owner.name}.{node.attr[:40]} is not read", "see `alphaglow operators`")
         if isinstance(owner, FrameValue):
             if node.attr == "index":
@@ -177,8 +191,10 @@ class ExpressionReader(ABC):
             return owner
         if isinstance(owner, SeriesValue) and node.attr in ("index", "columns"):
             return Plain("index")
-        if isinstance(owner, SeriesValue) and node.attr == "T":
-            raise self.places.fault(node, "tables are not turned", "use axis=1")
+        if isinstance(owner, SeriesValue) and node.attr == "T" and self.whole is None and not self.by_asset:
+            return Turned(owner.raw)
+        if isinstance(owner, Turned) and node.attr == "T":
+            return SeriesValue(owner.raw)
         raise refused_method(self, node, node.attr)
 
     def column(self, node: ast.expr, name: str, frame: FrameValue | None = None) -> SeriesValue:
@@ -211,7 +227,13 @@ class ExpressionReader(ABC):
                 return SeriesValue(self.ours("floor", node, self.ours("div", node, over, under)))
             hints = {"BitXor": "use ** for powers, != for one of two conditions"}
             raise self.places.fault(node, f"the operator {kind} is not read", hints.get(kind, "use + - * / **"))
-        x, y = self.series(left).raw, self.series(right).raw
+        one, other = self.expr(left), self.expr(right)
+        if isinstance(one, Turned) or isinstance(other, Turned):
+            return turned_operation(self, node, word, one, other)
+        if isinstance(one, Picked):
+            return picked_operation(self, node, word, one, other)
+        x, y = self.as_series(left, one).raw, self.as_series(right, other).raw
+        note_of_rows(self, node, x, y)
         if word in ("and_", "or_"):
             x, y = self.shifted_condition(node, x), self.shifted_condition(node, y)
         divides = word == "div" and isinstance(y, RawNumber) and y.value == 0
@@ -246,7 +268,10 @@ class ExpressionReader(ABC):
 
     def series(self, node: ast.expr) -> SeriesValue:
         """Return an expression that must be a column or a number."""
-        value = self.expr(node)
+        return self.as_series(node, self.expr(node))
+
+    def as_series(self, node: ast.expr, value: Value) -> SeriesValue:
+        """Return a value that must be a column or a number."""
         if isinstance(value, SeriesValue):
             return value
         if isinstance(value, Columns) and len(value.parts) == 1:

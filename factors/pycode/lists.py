@@ -118,7 +118,7 @@ def _line(reader: Reader, node: ast.Call) -> Value | None:
 def method_of_list(reader: Reader, node: ast.Call, given: Listed, method: str) -> Value | None:
     """`weights.sum()` and `.mean()` of numbers, and `.append(x)`, which gives the longer list."""
     if method in ("append",) and len(node.args) == 1 and not node.keywords:
-        return Listed((*given.parts, reader.expr(node.args[0])))
+        return Listed((*given.parts, reader.expr(node.args[0])), reader.by_asset)
     numbers = numbers_of(given)
     if numbers is None or node.args or node.keywords:
         return None

@@ -43,7 +43,7 @@ NUMPY_PLAIN: Mapping[str, str] = {
     "ceil": "ceil", "rint": "round", "isnan": "is_nan",
 }  # fmt: skip
 NUMPY_PAIR: Mapping[str, str] = {
-    "maximum": "max", "minimum": "min", "fmax": "max", "fmin": "min", "power": "power", "divide": "div",
+    "maximum": "max", "minimum": "min", "power": "power", "divide": "div",
     "true_divide": "div", "multiply": "mul", "add": "add", "subtract": "sub", "logical_and": "and_",
     "logical_or": "or_", "greater": "gt", "less": "lt", "mod": "mod", "remainder": "mod",
     "greater_equal": "ge", "less_equal": "le", "equal": "eq", "not_equal": "ne",
@@ -60,8 +60,11 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "at": ("cells cannot be picked", "use .shift(n)"),
     "iat": ("cells cannot be picked", "use .shift(n)"),
     "iterrows": ("loops are not read", "use .rolling(n)"),
-    "eval": ("eval runs text", "write the expression out"),
-    "T": ("tables are not turned", "use axis=1"),
+    "itertuples": ("loops are not read", "use .rolling(n)"),
+    "T": ("this is not turned", "use axis=1"),
+    "shape": ("the size of a table is not read", "write x.count(axis=1) for the assets of a bar"),
+    "ta": ("the indicator is missing", "write df.ta.rsi(length=14)"),
+    "corrwith": ("it takes in the whole column, its future included", "write x.rolling(n).corr(y)"),
     "query": ("query runs text", "use np.where(condition, x, y)"),
 }
 # Statistics of a whole column see its future.

@@ -14,10 +14,12 @@ from factors.pycode.choices import is_guard
 from factors.pycode.constants import items_of, truth_of
 from factors.pycode.expressions import DEEPEST
 from factors.pycode.functions import bind, called_names, factor_among, first_value, unwrapped
+from factors.pycode.libraries import LIBRARIES, library_of
 from factors.pycode.values import (
     Columns,
     FrameValue,
     Function,
+    Grouped,
     Listed,
     Mapped,
     Module,
@@ -188,8 +190,11 @@ class StatementReader(AssigningReader):
         if isinstance(node, ast.FunctionDef) and not _plain_decorators(node):
             raise self.places.fault(node, "decorators are not read", "leave it out")
         arguments = node.args
-        if arguments.vararg or arguments.kwarg or arguments.posonlyargs:
+        if arguments.vararg or arguments.posonlyargs:
             raise self.places.fault(node, "the function takes one frame and constants", "write def factor(df):")
+        if arguments.kwarg is not None:
+            # Nobody gives any: `kwargs.get('window', 10)` is 10.
+            self.names[arguments.kwarg.arg] = Mapped({})
         self.parameters(node, frame)
         return self.expr(node.body) if isinstance(node, ast.Lambda) else self.body(node.body)
 
@@ -248,6 +253,8 @@ class StatementReader(AssigningReader):
         if isinstance(node, ast.Pass) or (isinstance(node, ast.Import) and self.imported(node)):
             return None
         if isinstance(node, ast.For) and not node.orelse:
+            if (groups := self.assets_of(node)) is not None:
+                return self.each_asset(node, groups)
             last: Value | None = None
             for item in items_of(self, node.iter):
                 self.assign(node.target, item)
@@ -272,6 +279,37 @@ class StatementReader(AssigningReader):
             self.names[node.name] = Function(node)
             return None
         raise self.refused(node)
+
+    def assets_of(self, node: ast.For) -> Grouped | None:
+        """Return the groups that `for name, g in df.groupby('symbol'):` runs over, None for another loop."""
+        pair = node.target.elts if isinstance(node.target, ast.Tuple) else []
+        call = node.iter
+        if len(pair) != 2 or not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            return None
+        if call.func.attr != "groupby" or not all(isinstance(one, ast.Name) for one in pair):
+            return None
+        groups = self.expr(call)
+        return groups if isinstance(groups, Grouped) and groups.by == "asset" and groups.frame is not None else None
+
+    def each_asset(self, node: ast.For, groups: Grouped) -> Value | None:
+        """Read a loop over assets once, for one of them: what it appends is joined by `pd.concat`."""
+        assert isinstance(node.target, ast.Tuple) and groups.frame is not None
+        name, frame = node.target.elts
+        outside, self.by_asset = self.by_asset, True
+        before = dict(self.names)
+        self.assign(name, Plain("index"))
+        self.assign(frame, groups.frame.copy())
+        last: Value | None = None
+        try:
+            for part in node.body:
+                last = self.nested(part) or last
+        finally:
+            self.by_asset = outside
+            # Columns of the last asset are none of all: only lists and frames stay.
+            lists = [word for word, value in before.items() if isinstance(value, Listed)]
+            kept = {word: self.names[word] for word in lists if isinstance(self.names[word], Listed)}
+            self.names = {**before, **kept}
+        return last
 
     def nested(self, node: ast.stmt) -> Value | None:
         """Read a statement of a loop, or of a branch that is taken."""
@@ -331,7 +369,7 @@ class StatementReader(AssigningReader):
 
     def tries(self, node: ast.Try) -> bool:
         """Whether a try only guards its body: its handlers compute nothing."""
-        kept = all(isinstance(part, ast.Return | ast.Pass | ast.Raise) for one in node.handlers for part in one.body)
+        kept = all(_does_nothing(part) for one in node.handlers for part in one.body)
         if kept and not node.orelse and not node.finalbody:
             self.notes.append(f"line {node.lineno}: what is done on an error is not followed")
             return True
@@ -343,10 +381,24 @@ class StatementReader(AssigningReader):
         for alias in node.names:
             if alias.name in _SILENT:
                 continue
+            if alias.name in LIBRARIES:
+                self.names[alias.asname or alias.name] = library_of(alias.name)
+                continue
             if alias.name not in modules:
                 return False
             self.names[alias.asname or alias.name] = Module(modules[alias.name])
         return True
+
+
+def _does_nothing(node: ast.stmt) -> bool:
+    """Whether a statement of a handler gives no factor: it ends, or says something."""
+    said = isinstance(node, ast.Expr) and _called(node.value).split(".")[0] in (
+        "print",
+        "logger",
+        "logging",
+        "warnings",
+    )
+    return said or isinstance(node, ast.Return | ast.Pass | ast.Raise)
 
 
 def _called(node: ast.expr) -> str:

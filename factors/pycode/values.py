@@ -47,6 +47,21 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
+class Turned:
+    """A table of dates by assets that `.T` has turned: its columns are dates, and what runs down them are assets."""
+
+    raw: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """`x[x > 0]` of a window: those of its values where a condition holds."""
+
+    raw: Raw
+    condition: Raw
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
     """`np` or `pd`."""
 
@@ -55,12 +70,16 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class WindowValue:
-    """`x.rolling(n)`, `x.ewm(...)` or `x.expanding()`, waiting for its statistic."""
+    """`x.rolling(n)`, `x.ewm(...)` or `x.expanding()`, waiting for its statistic.
+
+    `least` is how many values a window needs where the code has put gaps into the column.
+    """
 
     kind: str
     series: SeriesValue
     bars: Raw | None = None
     alpha: float | None = None
+    least: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +127,10 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A list or tuple."""
+    """A list or tuple; `by_asset` where a loop over assets has filled it, with one part for all of them."""
 
     parts: tuple[Value, ...]
+    by_asset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +147,7 @@ class Itself:
 
 Value = (
     SeriesValue | FrameValue | AllRows | Columns | Module | WindowValue | Grouped | Function | Plain | Listed | Mapped
-    | Itself
+    | Itself | Turned | Picked
 )  # fmt: skip
 
 
@@ -179,6 +199,7 @@ class Reader(Protocol):
     attributes: dict[str, Value]
     whole: Whole | None
     by_asset: bool
+    wide: bool
 
     def assigned(self, node: ast.Call, frame: FrameValue) -> Value:
         """Return the frame with the columns of `df.assign(name=...)`."""

@@ -102,6 +102,11 @@ def numpy_statistic(reader: Reader, node: ast.Call, name: str, arguments: Argume
     """`np.mean(x)` of a window, and `np.percentile(x, 90)`: numpy's deviations have ddof 0."""
     whole = reader.whole
     method = {"percentile": "quantile", "nanpercentile": "quantile"}.get(name, _NUMPY.get(name, name))
+    if whole is None and method in ACROSS and "keepdims" in arguments.named and method != "quantile":
+        if arguments.plain("keepdims") is not True or arguments.plain("axis") != 1:
+            raise reader.places.fault(node, f"np.{name} is read of the assets of a bar", "write axis=1, keepdims=True")
+        # The result has a column, which lies beside every asset.
+        whole = Whole()
     if whole is None or method not in (ACROSS if whole.bars is None else ALONG):
         return None
     x = arguments.raw("a")
@@ -156,9 +161,22 @@ def body_of(reader: Reader, given: ast.expr | None) -> tuple[Body | None, str]:
         return None, ""
     names = [arg.arg for arg in function.args.args if arg.arg != "self"]
     given_all = function.args
-    if len(names) != 1 or given_all.defaults or given_all.kwonlyargs or given_all.vararg or given_all.kwarg:
+    free = len(names) - len(given_all.defaults)
+    if free != 1 or given_all.kwonlyargs or given_all.vararg or given_all.kwarg:
         return None, ""
+    if given_all.defaults:
+        return _with_defaults(function, names[1:]), names[0]
     return function.body, names[0]
+
+
+def _with_defaults(function: ast.FunctionDef | ast.Lambda, names: list[str]) -> list[ast.stmt]:
+    """Return the body of a function after assignments of its defaults."""
+    given = zip(names, function.args.defaults, strict=True)
+    said = function.body if isinstance(function.body, list) else [ast.Return(function.body)]
+    first: list[ast.stmt] = [ast.Assign([ast.Name(name, ast.Store())], value) for name, value in given]
+    for node in (*first, *said):
+        ast.fix_missing_locations(ast.copy_location(node, function))
+    return [*first, *said]
 
 
 def _value_of(body: Body) -> ast.expr:

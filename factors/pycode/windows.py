@@ -7,7 +7,8 @@ import math
 import re
 
 from factors.dialects.templates import formula
-from factors.pycode.arguments import Arguments, bars_of, refused_method
+from factors.pycode.arguments import Arguments, bars_of
+from factors.pycode.gaps import has_gaps, of_known
 from factors.pycode.methods import EXPANDING, ROLLING
 from factors.pycode.values import Reader, SeriesValue, Value, WindowValue
 from factors.pycode.wholes import applied_to_windows
@@ -23,9 +24,10 @@ def open_window(reader: Reader, node: ast.Call, series: SeriesValue, kind: str, 
     if kind == "rolling":
         bars = _length(reader, node, arguments)
         least = arguments.number("min_periods")
-        if least is not None and not (isinstance(bars, RawNumber) and bars.value == least):
+        early = least is not None and not (isinstance(bars, RawNumber) and bars.value == least)
+        if early:
             reader.notes.append(_FULL_WINDOWS)
-        return WindowValue(kind, series, bars)
+        return WindowValue(kind, series, bars, least=least if early and has_gaps(series.raw) else None)
     least = arguments.number("min_periods") if kind == "expanding" else _named_number(arguments, "min_periods")
     if kind == "expanding":
         if least is not None and least > 1:
@@ -90,8 +92,13 @@ def statistic(reader: Reader, node: ast.Call, window: WindowValue, method: str) 
     arguments = Arguments(reader, node)
     x = window.series.raw
     if window.kind == "expanding":
+        if method in ("std", "var"):
+            degrees = arguments.number("ddof", 1.0)
+            arguments.done()
+            return SeriesValue(_spread_so_far(reader, node, x, method, degrees or 0.0))
         if method not in EXPANDING:
-            raise refused_method(reader, node, method)
+            why = f".expanding().{method[:40]}() is not read"
+            raise reader.places.fault(node, why, f"one of {', '.join(EXPANDING)}, std, var; or use .rolling(n)")
         arguments.done()
         return SeriesValue(reader.ours(EXPANDING[method], node, x))
     if window.kind == "ewm":
@@ -103,9 +110,26 @@ def statistic(reader: Reader, node: ast.Call, window: WindowValue, method: str) 
             return SeriesValue(_spread(reader, node, x, window, method, biased=biased))
         return SeriesValue(_faded(reader, node, x, window))
     assert window.bars is not None
+    if window.least is not None:
+        known = of_known(reader, node, window, method, arguments)
+        arguments.done()
+        return SeriesValue(known)
     found = _rolled(reader, node, x, window.bars, method, arguments)
     arguments.done()
     return SeriesValue(found)
+
+
+def _spread_so_far(reader: Reader, node: ast.Call, x: Raw, method: str, degrees: float) -> Raw:
+    """`expanding().std()` and `.var()`, of all values up to the bar."""
+    at = reader.places.at(node)
+    parts = {
+        "s": reader.ours("cum_sum", node, x),
+        "q": formula("cum_sum(x * x)", at, {"x": x}),
+        "n": formula("cum_count(!is_nan(x))", at, {"x": x}),
+        "k": bars_of(reader, node, degrees),
+    }
+    text = "max(q - s * s / n, 0) / (n - k)"
+    return formula(text if method == "var" else f"sqrt({text})", at, parts)
 
 
 def _faded(reader: Reader, node: ast.Call, x: Raw, window: WindowValue) -> Raw:

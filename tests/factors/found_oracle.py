@@ -162,6 +162,17 @@ def entered(enters: Table, x: object, leaves: object) -> Table:
     return Table(out)
 
 
+def before_change(x: Table, d: int) -> Table:
+    """The newest of the d values before a bar that differs from the bar's own."""
+    values = x.to_numpy()
+    out = np.full(values.shape, np.nan)
+    for t, column in itertools.product(range(len(values)), range(values.shape[1])):
+        past = values[max(0, t - d) : t, column][::-1]
+        other = past[np.isfinite(past) & (past != values[t, column])]
+        out[t, column] = other[0] if len(other) else np.nan
+    return Table(out)
+
+
 COMMON: Space = {
     "AND": logic(lambda x, y: x & y), "OR": logic(lambda x, y: x | y), "NOT": lambda x: (x == 0).astype(float),
     "WHERE": chosen, "abs": abs, "log": np.log, "sign": np.sign, "sqrt": np.sqrt, "exp": np.exp, "max": larger,
@@ -178,6 +189,7 @@ COMMON: Space = {
     **{f"ts_{name}": rolled(name) for name in ("mean", "std", "var", "sum", "median", "skew", "kurt", "min", "max")},
 }  # fmt: skip
 BRAIN: Space = {
+    "last_diff_value": before_change,
     "less": COMMON["lt"], "less_equal": COMMON["le"], "greater": COMMON["gt"], "greater_equal": COMMON["ge"],
     "equal": COMMON["eq"], "not_equal": COMMON["ne"], "if_else": chosen, "trade_when": entered, "ts_std_dev": std,
     "ts_skewness": rolled("skew"), "ts_kurtosis": rolled("kurt"), "ts_product": windowed(np.prod),

@@ -50,7 +50,7 @@ WRONG = {
     "log(0) + close": "varies", "ts_corr(close, 5)": "ts_corr(x, y, d)", "close ^": "looks like",
     "df['close'].shift(-1)": "past", "df['close'].mean()": "rolling", "df['close'].bfill()": "ffill",
     "for i in df:\n    x = i": "rolling", "df['close'].rolling(5).apply(my_function)": "rolling",
-    "import os\nos.remove('x')": "np and pd", "df['close'].iloc[0]": "shift(n)", "df.eval('close')": "expression out",
+    "import os\nos.remove('x')": "np and pd", "df['close'].iloc[0]": "shift(n)", "df.query('close > 1')": "np.where",
     "df['close'].resample('1d')": "longer window", "df['close'].interpolate()": "ffill",
     "df['close'].ewm().mean()": "span=20",
 }  # fmt: skip

@@ -114,7 +114,7 @@ def test_values_are_those_of_pandas(code: str) -> None:
         ("__import__('os').system('ls')\ndf['close']", "python", 1),
         ("eval('df')\ndf['close']", "python", 1),
         ("open('/etc/passwd')\ndf['close']", "python", 1),
-        ("df.eval('close')", "python", 1),
+        ("df.query('close > 1')", "python", 1),
         ("df['close'].iloc[0]", "python", 1),
         ("df['close'][::-1]", "python", 1),
         ("df['close'].fillna(method='bfill')", "look_ahead", 1),
