@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
 
 from backtest.mean_test import mean_test
 from backtest.slow_payoffs import SlowPayoffs
@@ -299,6 +297,10 @@ def _ratio(series: FloatArray) -> float:
 
 def positive_weights(ratios: FloatArray, matrix: FloatArray) -> FloatArray:
     """Return (K,) the weights of 0 or more that maximise w'm - w'Aw / 2, for means m and a positive definite A."""
+    # Imported where it is used: a search that combines nothing does not pay for it.
+    import scipy.linalg
+    import scipy.optimize
+
     lower = scipy.linalg.cholesky(matrix, lower=True)
     found, _ = scipy.optimize.nnls(lower.T, scipy.linalg.solve_triangular(lower, ratios, lower=True))
     return np.asarray(found, dtype=np.float64)

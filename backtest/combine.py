@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
 from numba import njit
 from numpy.typing import NDArray
 
@@ -299,6 +297,9 @@ def ridge_weights(moments: Moments, share: float) -> FloatArray:
 
 def _ridge_path(moments: Moments, shares: FloatArray) -> FloatArray:
     """Return (P, K) weights for each penalty, from one decomposition."""
+    # Imported where it is used: a search that combines nothing does not pay for it.
+    import scipy.linalg
+
     values, vectors = scipy.linalg.eigh(moments.gram)
     level = float(np.trace(moments.gram)) / max(len(values), 1)
     if level <= 0:
@@ -347,6 +348,10 @@ def nonneg_weights(moments: Moments) -> FloatArray:
 
     The Gram matrix is rooted by its eigenvalues, so members that are copies of one another share one weight.
     """
+    # Imported where it is used: a search that combines nothing does not pay for it.
+    import scipy.linalg
+    import scipy.optimize
+
     values, vectors = scipy.linalg.eigh(moments.gram)
     keep = values > 1e-10 * max(float(values[-1]), 0.0)
     if not keep.any() or values[-1] <= 0:

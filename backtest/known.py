@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from backtest.bar_regimes import month_bars
 from backtest.ic import default_lags
@@ -31,6 +30,8 @@ def known_factors(panel: Panel, market: MarketRows) -> KnownFactors:
     momentum by the last month's return but for its last day, reversal by minus the last day's return (at least five
     bars), volatility by minus the trailing volatility, size by minus the money traded over the last month.
     """
+    import pandas as pd
+
     month = month_bars(panel)
     day = max(5, min(round(panel.bars_per_year / 365), month // 2))
     close = filled(panel["close"])

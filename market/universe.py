@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
@@ -71,6 +70,9 @@ def liquid_rows(panel: Panel, money: FloatArray, top: int, least_money: float, d
 
     Of the panel only the bar size is read.
     """
+    # A third of a second to import, which only who narrows a universe pays.
+    import pandas as pd
+
     bars = max(1, round(days * float(_DAY / panel.bar)))
     mean: FloatArray = pd.DataFrame(money).rolling(bars, min_periods=max(1, bars // 2)).mean().to_numpy()
     inside: BoolArray = np.isfinite(mean)

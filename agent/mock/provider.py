@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.llm import chat, responses
 from agent.llm.providers import Connection, ProviderAddress
+from agent.llm.providers.late import LateConnection
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,14 @@ class MockProvider:
 
     def connect(self, place: ProviderAddress) -> Connection:
         """Return a connection to the simulated model of the place's seed."""
-        from agent.mock.transport import connect_mock
 
-        return connect_mock(place.seed, place.api)
+        def connect() -> Connection:
+            # With it the client of a real server is imported, which is on the path.
+            from agent.mock.transport import connect_mock
+
+            return connect_mock(place.seed, place.api)
+
+        return LateConnection(connect, responses.BOUNDS if place.api == "responses" else chat.BOUNDS)
 
 
 PROVIDER = MockProvider()

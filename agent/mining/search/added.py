@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.knowledge.attempt_figures import net_score, passed_on_train, train_of
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.stored_returns import StoredReturns
 from backtest.aim import RIDGE
-from market.panel import FloatArray
+from market.panel import BoolArray, FloatArray
 
 # The pool's size: a regression on this number of factors is small beside the 512 blocks of a fingerprint.
 MEMBERS = 12
@@ -33,19 +34,22 @@ Chosen = Callable[[AttemptRecord], bool]
 
 @dataclass
 class _Pool:
-    """Members by net score, and their fingerprints."""
+    """Members by net score, and their fingerprints; `hedges` by the length of what is hedged, while members stay."""
 
     ids: list[int]
     scores: list[float]
     prints: list[FloatArray]
     most: int = MEMBERS
+    hedges: dict[int, Hedge | None] = field(default_factory=dict)
 
     def added(self, score: float, print_: FloatArray) -> float:
-        known = [k for k, one in enumerate(self.prints) if len(one) == len(print_)]
-        if not known or not len(print_):
-            return score
-        rows, scores = np.stack([self.prints[k] for k in known]), np.array([self.scores[k] for k in known])
-        return marginal_payoff(score, print_, scores, rows).score
+        if len(print_) not in self.hedges:
+            known = [k for k, one in enumerate(self.prints) if len(one) == len(print_)]
+            rows = [self.prints[k] for k in known]
+            own = np.array([self.scores[k] for k in known])
+            self.hedges[len(print_)] = Hedge(own, np.stack(rows)) if known and len(print_) else None
+        hedge = self.hedges[len(print_)]
+        return score if hedge is None else hedge.left_of(score, print_).score
 
     def holds(self, print_: FloatArray, correlation: float) -> bool:
         """Whether the returns of a member correlate so far, with either sign."""
@@ -55,6 +59,7 @@ class _Pool:
         self.ids.append(number)
         self.scores.append(score)
         self.prints.append(print_)
+        self.hedges.clear()
         if len(self.ids) > self.most:
             least = int(np.argmin(self.scores))
             for column in (self.ids, self.scores, self.prints):
@@ -88,22 +93,50 @@ def marginal_payoff(score: float, print_: FloatArray, scores: FloatArray, prints
 
     `print_` is (B,) and `prints` (K, B), each of length 1.
     """
-    count = len(print_)
-    # In deviations of a block: a mean of score / sqrt(B) over B blocks has this score.
-    own, others = print_ * math.sqrt(count) + score / math.sqrt(count), prints * math.sqrt(count)
-    others = others + scores[:, None] / math.sqrt(count)
-    left = np.empty(count)
-    for part in np.array_split(np.arange(count), _BLOCKS):
-        rest = np.ones(count, dtype=bool)
-        rest[part] = False
-        fitted, paid = others[:, rest], own[rest]
+    return Hedge(scores, prints).left_of(score, print_)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the blocks, and what hedges it: others in the `rest` less their means, and their ridged moments."""
+
+    blocks: NDArray[np.intp]
+    rest: BoolArray
+    size: np.intp
+    fitted: FloatArray
+    gram: FloatArray
+    others: FloatArray
+
+
+class Hedge:
+    """Others by which factors are hedged, one after the other; see `marginal_payoff`."""
+
+    def __init__(self, scores: FloatArray, prints: FloatArray) -> None:
+        count = prints.shape[1]
+        # In deviations of a block: a mean of score / sqrt(B) over B blocks has this score.
+        others = prints * math.sqrt(count) + scores[:, None] / math.sqrt(count)
+        self._parts = [self._part(others, blocks) for blocks in np.array_split(np.arange(count), _BLOCKS)]
+
+    @staticmethod
+    def _part(others: FloatArray, blocks: NDArray[np.intp]) -> _Part:
+        rest = np.ones(others.shape[1], dtype=bool)
+        rest[blocks] = False
+        fitted = others[:, rest]
         fitted = fitted - fitted.mean(axis=1, keepdims=True)
         gram = fitted @ fitted.T / rest.sum() + RIDGE * np.eye(len(others))
-        loadings = np.linalg.solve(gram, fitted @ (paid - paid.mean()) / rest.sum())
-        left[part] = own[part] - loadings @ others[:, part]
-    variance = float(left.var())
-    error = math.sqrt(max(_RESIDUAL, variance) / count)
-    return MarginalPayoff(float(left.mean()), error, max(0.0, 1.0 - variance))
+        return _Part(blocks, rest, rest.sum(), fitted, gram, others[:, blocks])
+
+    def left_of(self, score: float, print_: FloatArray) -> MarginalPayoff:
+        """Return what of a factor's payoff these do not explain."""
+        count = len(print_)
+        own, left = print_ * math.sqrt(count) + score / math.sqrt(count), np.empty(count)
+        for part in self._parts:
+            paid = own[part.rest]
+            loadings = np.linalg.solve(part.gram, part.fitted @ (paid - paid.mean()) / part.size)
+            left[part.blocks] = own[part.blocks] - loadings @ part.others
+        variance = float(left.var())
+        error = math.sqrt(max(_RESIDUAL, variance) / count)
+        return MarginalPayoff(float(left.mean()), error, max(0.0, 1.0 - variance))
 
 
 def added_scores(

@@ -108,16 +108,17 @@ def wrong_way(attempts: Sequence[AttemptRecord], prints: Prints | None = None) -
     """
     turned = {text for a in attempts if a.claims.operation == "invert" for text in a.claims.parents}
     known = {a.id: prints[a.id] for a in attempts if prints is not None and a.id in prints}
+    stacks = _Stacks(known.values())
     found: dict[object, AttemptRecord] = {}
+    listed: list[NDArray[np.floating]] = []
     for attempt in sorted(attempts, key=_how_wrong):
         if not attempt.canonical or attempt.canonical in turned or not _how_wrong(attempt) <= -1.0:
             continue
         mine, train = known.get(attempt.id), train_of(attempt)
-        if mine is not None and (
-            _alike(-mine, known.values()) or _alike(mine, [known[a.id] for a in found.values() if a.id in known])
-        ):
+        if mine is not None and (stacks.alike(-mine) or any(_alike(mine, one) for one in listed)):
             continue
-        found.setdefault((or_none(train.rank_ic), or_none(train.turnover)), attempt)
+        if found.setdefault((or_none(train.rank_ic), or_none(train.turnover)), attempt) is attempt and mine is not None:
+            listed.append(mine)
     return [attempt.canonical or "" for attempt in found.values()]
 
 
@@ -129,5 +130,20 @@ def _how_wrong(attempt: AttemptRecord) -> float:
     return or_zero(train.ic_tstat) / PREDICTS_T
 
 
-def _alike(one: NDArray[np.floating], others: Iterable[NDArray[np.floating]]) -> bool:
-    return any(len(other) == len(one) and float(one @ other) >= _ALIKE for other in others)
+def _alike(one: NDArray[np.floating], other: NDArray[np.floating]) -> bool:
+    return len(other) == len(one) and float(one @ other) >= _ALIKE
+
+
+class _Stacks:
+    """Fingerprints of one length in one matrix, so that one is compared with all at once."""
+
+    def __init__(self, prints: Iterable[NDArray[np.floating]]) -> None:
+        apart: dict[int, list[NDArray[np.floating]]] = {}
+        for one in prints:
+            apart.setdefault(len(one), []).append(one)
+        self._stacks = {length: np.stack(rows) for length, rows in apart.items()}
+
+    def alike(self, one: NDArray[np.floating]) -> bool:
+        """Whether any of them goes with these returns."""
+        stack = self._stacks.get(len(one))
+        return stack is not None and bool((stack @ one >= _ALIKE).any())

@@ -15,7 +15,7 @@ from agent.knowledge.attempt_figures import net_score, train_of
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.stored_returns import StoredReturns
 from agent.llm.facts import RoomFacts
-from agent.mining.search.added import MEMBERS, fingerprint_of_attempt, marginal_payoff
+from agent.mining.search.added import MEMBERS, Hedge, fingerprint_of_attempt
 from agent.mining.search.themes import theme_of
 from agent.untrusted.quoting import as_shown
 from backtest.policy import SEEN
@@ -38,14 +38,13 @@ def room_left(
         if attempt.evaluation is not None and attempt.canonical:
             themes[theme_of(attempt)].append(attempt)
     members = sorted(pool, key=lambda a: -net_score(train_of(a)))[:MEMBERS]
-    found = [_room(theme, tried, returns, members) for theme, tried in themes.items()]
+    beside = _Beside(members, returns)
+    found = [_room(theme, tried, beside) for theme, tried in themes.items()]
     return tuple(sorted(found, key=lambda one: (one.dead, np.nan_to_num(one.explained), one.theme)))
 
 
-def _room(
-    theme: str, tried: Sequence[AttemptRecord], returns: StoredReturns, members: Sequence[AttemptRecord]
-) -> RoomFacts:
-    shares = [_explained(one, returns, members) for one in tried[-_COMPARED:]]
+def _room(theme: str, tried: Sequence[AttemptRecord], beside: _Beside) -> RoomFacts:
+    shares = [beside.explained(one) for one in tried[-_COMPARED:]]
     known = [share for share in shares if math.isfinite(share)]
     scores = [z for one in tried if math.isfinite(z := train_of(one).payoff_z)]
     best = max(scores, default=math.nan)
@@ -62,14 +61,25 @@ def _room(
     )
 
 
-def _explained(attempt: AttemptRecord, returns: StoredReturns, members: Sequence[AttemptRecord]) -> float:
-    """Return the share of an attempt's variance that other members explain; NaN where that is not known."""
-    own = fingerprint_of_attempt(attempt.id, returns.fingerprints)
-    prints = [fingerprint_of_attempt(m.id, returns.fingerprints) for m in members if m.id != attempt.id]
-    prints = [one for one in prints if len(one) == len(own)]
-    if not prints or not len(own):
-        return math.nan
-    return marginal_payoff(0.0, own, np.zeros(len(prints)), np.stack(prints)).explained
+class _Beside:
+    """Members, by which attempts are hedged one after the other."""
+
+    def __init__(self, members: Sequence[AttemptRecord], returns: StoredReturns) -> None:
+        self._returns = returns
+        self._prints = {m.id: fingerprint_of_attempt(m.id, returns.fingerprints) for m in members}
+        # By the member that is left out (0: none), and the length of a fingerprint.
+        self._hedges: dict[tuple[int, int], Hedge | None] = {}
+
+    def explained(self, attempt: AttemptRecord) -> float:
+        """Return the share of an attempt's variance that other members explain; NaN where that is not known."""
+        own = fingerprint_of_attempt(attempt.id, self._returns.fingerprints)
+        key = (attempt.id if attempt.id in self._prints else 0, len(own))
+        if key not in self._hedges:
+            prints = [one for number, one in self._prints.items() if number != key[0] and len(one) == len(own)]
+            known = prints and len(own)
+            self._hedges[key] = Hedge(np.zeros(len(prints)), np.stack(prints)) if known else None
+        hedge = self._hedges[key]
+        return math.nan if hedge is None else hedge.left_of(0.0, own).explained
 
 
 def turned_sharpe(attempt: AttemptRecord) -> float:
