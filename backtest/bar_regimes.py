@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from market.panel import BoolArray, FloatArray, Panel
 
@@ -42,6 +41,9 @@ def market_regimes(panel: Panel) -> dict[str, BoolArray]:
     deviation over the last month is above or below the median of all such deviations so far. Low and high liquidity:
     the same of the money traded, against the median of the last year.
     """
+    # Imported here: every command that opens data imports this module, and pandas is a third of a second.
+    import pandas as pd
+
     month = month_bars(panel)
     market = pd.Series(market_return(panel))
     trend = market.rolling(month, min_periods=month).sum().to_numpy()
