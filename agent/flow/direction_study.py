@@ -10,6 +10,7 @@ import numpy as np
 
 from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
+from agent.flow.signal_history import SignalHistory, kept_history
 from agent.review.findings import Findings, Grid, grid
 from backtest import metrics
 from backtest.ic import forward_returns
@@ -72,13 +73,22 @@ class _Now:
     judged: FloatArray
     states: FloatArray
     directed: Directed
+    history: SignalHistory
 
 
 def _read_now(opened: OpenFlow, kind: Kind, newest: Panel) -> _Now:
     judged, states = opened.gate.log_likelihood(newest), opened.density.states(newest)
     last = opened.density.latents(states[-1:])
+    history = kept_history(opened, kind, lambda: _past(opened, kind))
+    directed = _directed(opened, history.direction, last, judged[-1:], newest.universe[-1:])
+    return _Now(newest, judged, states, directed, history)
+
+
+def _past(opened: OpenFlow, kind: Kind) -> SignalHistory:
+    """Fit a direction, trade it on the calibration bars, and look up what the newest states are compared with."""
     direction = find_direction(opened, kind)
-    return _Now(newest, judged, states, _directed(opened, direction, last, judged[-1:], newest.universe[-1:]))
+    usual = np.sort(opened.density.likelihood(opened.sample_rows(opened.calibration_rows, _RANKED, 5)))
+    return SignalHistory(direction, *_earned(opened, direction), usual, *_past_states(opened))
 
 
 def directed_targets(directed: Directed, panel: Panel) -> FloatArray:
@@ -98,7 +108,7 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 240, only: Sequence[st
     directed = now.directed
     rows = _only(_signal_rows(opened, now), only, newest)
     at = str(newest.times[-1])[:16]
-    earned = _earned(opened, kind, directed.direction)
+    earned = {"gross": now.history.gross, "net": now.history.net}
     flat = sum(row["signal"] == "no trade" for row in rows)
     regime = _regime_now(opened, now.states)
     return Findings(
@@ -156,9 +166,9 @@ def _signal_rows(opened: OpenFlow, now: _Now) -> list[dict[str, object]]:
     ordered = np.sort(calibration[opened.calibration_rows][np.isfinite(calibration[opened.calibration_rows])])
     states = now.states[-1]
     own = opened.density.likelihood(states)
-    usual = np.sort(opened.density.likelihood(opened.sample_rows(opened.calibration_rows, _RANKED, 5)))
-    mean, deviation = _what_followed(opened, states)
+    usual = now.history.usual
     latents = opened.density.latents(states)
+    mean, deviation = _what_followed(now.history, latents)
     rows: list[dict[str, object]] = []
     for k, asset in enumerate(newest.assets):
         if not newest.universe[-1, k] or not np.isfinite(likelihood[k]):
@@ -208,32 +218,36 @@ def _now_grid(rows: Sequence[Mapping[str, object]], kind: Kind) -> Grid:
     return grid("Now", columns, drawn, left=2, note=note)
 
 
-def _earned(opened: OpenFlow, kind: Kind, direction: Direction) -> dict[str, float]:
-    """Return Sharpe ratios a year of the direction, traded on the calibration bars: `gross` and `net` of costs."""
+def _earned(opened: OpenFlow, direction: Direction) -> tuple[float, float]:
+    """Return Sharpe ratios a year of the direction, traded on the calibration bars, before and after costs."""
     part, target = opened.calibration_rows, opened.study.target
     spec = replace(target.spec, weighting="timeseries", market_neutral=False)
     year = opened.panel.bars_per_year
-    weights = directed_targets(direct(opened, kind, direction), opened.panel)[part]
+    weights = directed_targets(direct(opened, direction.kind, direction), opened.panel)[part]
     made = trade(weights, target.market.rows(part), spec, None, bars_per_year=year)
     # The last two bars' returns are not known.
-    return {"gross": metrics.sharpe(made.gross[:-2], year), "net": metrics.sharpe(made.net[:-2], year)}
+    return metrics.sharpe(made.gross[:-2], year), metrics.sharpe(made.net[:-2], year)
 
 
-def _what_followed(opened: OpenFlow, states: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return (N,) mean and deviation of the returns after the past states nearest to states (N, D); NaN if unknown."""
+def _past_states(opened: OpenFlow) -> tuple[FloatArray, FloatArray]:
+    """Return (K, D) latents of past states, and (K,) the return of the bar after each."""
     rows = opened.trained_rows
-    latents = opened.latents[rows][:-1].reshape(-1, states.shape[1])
+    latents = opened.latents[rows][:-1].reshape(-1, opened.latents.shape[-1])
     close = opened.panel["close"][rows]
     with np.errstate(all="ignore"):
         after = (close[1:] / close[:-1] - 1.0).ravel()
     known = np.flatnonzero(np.isfinite(latents).all(axis=1) & np.isfinite(after))
     if len(known) > _PAST:
         known = np.sort(opened.rng(6).choice(known, _PAST, replace=False))
-    asked = opened.density.latents(states)
+    return latents[known], after[known]
+
+
+def _what_followed(history: SignalHistory, asked: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (N,) mean and deviation of the returns after the past latents nearest to (N, D); NaN if unknown."""
     there = np.isfinite(asked).all(axis=1)
-    mean, deviation = np.full(len(states), np.nan), np.full(len(states), np.nan)
-    if there.any() and len(known) > 1:
-        found = after[known][Library(latents[known]).nearest(asked[there], _NEAREST)]
+    mean, deviation = np.full(len(asked), np.nan), np.full(len(asked), np.nan)
+    if there.any() and len(history.after) > 1:
+        found = history.after[Library(history.latents).nearest(asked[there], _NEAREST)]
         mean[there], deviation[there] = found.mean(axis=1), found.std(axis=1, ddof=1)
     return mean, deviation
 
