@@ -29,4 +29,5 @@ def figures_of(ic: FloatArray, net: FloatArray, trials: Trials, bars_per_year: f
         newey_west_t(ic),
         metrics.sharpe(paid, bars_per_year),
         deflated_sharpe(metrics.sharpe(paid, 1.0), len(paid), *shape, floor),
+        float(metrics.wealth(paid)[-1] - 1.0) if len(paid) else float("nan"),
     )

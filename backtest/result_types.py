@@ -367,13 +367,15 @@ class Evidence:
 class Figures:
     """What a signal did on one segment; NaN where undefined.
 
-    The Sharpe ratio is net and a year; `dsr` is the Deflated Sharpe Ratio of this segment alone.
+    The Sharpe ratio is net and a year; `dsr` is the Deflated Sharpe Ratio of this segment alone; `total_return` is
+    compounded over the segment, after costs.
     """
 
     rank_ic: float
     ic_tstat: float
     sharpe_net: float
     dsr: float
+    total_return: float = float("nan")
 
 
 def to_json_types(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, get_args
@@ -337,13 +338,18 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
     with workspace.knowledge() as knowledge:
         opening = open_holdout(workspace, data_name, knowledge, factor, again=again, note=say)
     if as_json:
-        shown = {name: getattr(opening, name) for name in ("number", "opened_by", "start", "end", "forward")}
+        names = ("number", "opened_by", "start", "end", "forward", "total_return", "total_return_gated")
+        shown = {name: getattr(opening, name) for name in names}
         print_json({**opening.score.to_dict(), **shown})
         return
     rows = [
         [label, format_number(getattr(opening.score, key), digits, percent=percent)]
         for label, key, digits, percent in SCORECARD_ROWS
     ]
+    place = next(i for i, row in enumerate(rows) if row[0] == "return a year, net")
+    for kind, total in (("net", opening.total_return), ("gated", opening.total_return_gated)):
+        if kind == "net" or math.isfinite(total):
+            rows.insert(place, [f"total return, {kind}", format_number(total, 1, percent=True)])
     which = f"Holdout, opening {opening.number}{', forward' if opening.forward else ''}, recorded"
     stdout().print(text_table(which, ["", "holdout"], rows))
     if opening.start and opening.end:

@@ -12,7 +12,6 @@ import click
 from agent.cli.common import (
     FactorCommand,
     data_option,
-    graceful_stop,
     json_option,
     print_json,
     stderr,
@@ -20,8 +19,10 @@ from agent.cli.common import (
 )
 from agent.cli.groups import DefaultGroup
 from agent.cli.option_record import recorded
+from agent.cli.signal_emitting import documents_of, emitted_before, of_known_bars, say_aside, service_of
 from agent.cli.signal_opening import OpenedSignal, opened_signal
 from agent.cli.signal_show import show_ledger, show_ledgers, show_signal
+from agent.cli.signal_sources import sources
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,16 +111,18 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
             )
         for note in decider.portfolio.notes:
             stderr().print(f"note: {note}", markup=False, soft_wrap=True)
-        service = _service(decider)
+        service = service_of(decider)
         if decider.source == "replay":
             decider.catch_up(service.newest.time, limits)
         file = None if asked.csv_path is None else _csv_file(asked.csv_path, decider, service)
         if asked.watch:
             ends = str(service.newest.time + 2 * decider.base.bar)[:16]
-            _say(f"watching {decider.feed.name}: the next bar closes at {ends} UTC; no order is sent; Ctrl-C stops")
+            say_aside(
+                f"watching {decider.feed.name}: the next bar closes at {ends} UTC; no order is sent; Ctrl-C stops"
+            )
         emitted = 0
         try:
-            for document in _documents(decider, service, limits, asked.watch):
+            for document in documents_of(decider, service, limits, asked.watch):
                 if file is not None:
                     file.put(document)
                 show_signal(document, asked.as_json, watched=asked.watch)
@@ -135,20 +138,6 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
                     file.put(document)
 
 
-def _service(decider: OpenedSignal) -> SignalService:
-    from agent.live.service import SignalService
-
-    return SignalService(
-        decider.portfolio,
-        decider.base,
-        decider.journal,
-        decider.feed.name,
-        calibration=decider.calibration(),
-        confidence=decider.confidence(),
-        show=_say,
-    )
-
-
 def _show_newest(
     workspace: Workspace, decider: OpenedSignal, service: SignalService, limits: WaitLimits, as_json: bool
 ) -> Iterator[Mapping[str, object]]:
@@ -156,18 +145,12 @@ def _show_newest(
 
     Yields what is emitted for the first time.
     """
-    last = decider.journal.last(service.id)
-    if last is not None and last.time >= service.newest.time:
-        _say("this bar's signal was emitted before; here it is again, from the journal")
-        show_signal(last.document, as_json)
+    before = emitted_before(decider, service)
+    if before is not None:
+        say_aside("this bar's signal was emitted before; here it is again, from the journal")
+        show_signal(before, as_json)
         return
-    from agent.live.feed import Replay
-
-    whole = service.history()
-    base, feed = whole.rows(0, len(whole.times) - 1), Replay(whole, decider.clock, service.feed)
-    newest = replace(decider, base=base, feed=feed, source="data")
-    again = _service(newest)
-    for document in _documents(newest, again, limits, watch=False):
+    for document in of_known_bars(decider, service, limits):
         show_signal(document, as_json)
         _alert_gate(workspace, decider.data, document)
         yield document
@@ -179,7 +162,7 @@ def _alert_gate(workspace: Workspace, data: str, document: Mapping[str, object])
     if isinstance(through, float) and through < _SHUT:
         from agent.live.alerts import Alert, send_alerts
 
-        send_alerts(workspace, [Alert("gate shut", data, f"the gate on {data} is shut")], _say)
+        send_alerts(workspace, [Alert("gate shut", data, f"the gate on {data} is shut")], say_aside)
 
 
 def _csv_file(path: Path, decider: OpenedSignal, service: SignalService) -> CsvFile:
@@ -191,29 +174,6 @@ def _csv_file(path: Path, decider: OpenedSignal, service: SignalService) -> CsvF
         if one.status == "emitted":
             file.put(one.document)
     return file
-
-
-def _documents(
-    decider: OpenedSignal, service: SignalService, limits: WaitLimits, watch: bool
-) -> Iterator[Mapping[str, object]]:
-    """Yield what is emitted, until the first Ctrl-C: a bar under way is finished before."""
-    from agent.live.arrivals import Arrivals, WaitHooks
-
-    with graceful_stop("stopping; what was emitted is in the journal; Ctrl-C again to stop at once") as asked:
-        arrivals = Arrivals(
-            decider.feed,
-            decider.clock,
-            service.newest,
-            decider.base.bar,
-            limits,
-            owed=service.owed(),
-            hooks=WaitHooks(asked, _say),
-        )
-        yield from service.work(arrivals.watch() if watch else arrivals.now(), always=decider.source == "data")
-
-
-def _say(text: str) -> None:
-    stderr().print(text, markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,3 +236,6 @@ def ledger(ctx: click.Context, asked: LedgerOptions) -> None:
         print_json({**found, "fills": [{**fill, "time": str(fill["time"])} for fill in fills]})
         return
     show_ledger(found, fills)
+
+
+signal.add_command(sources)

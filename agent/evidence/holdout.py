@@ -23,6 +23,7 @@ from backtest.rule_grid import TradingRule
 from backtest.rule_words import chosen_rule
 from backtest.scorecard import segment_score
 from backtest.target import prepare_target
+from backtest.trade_figures import total_return
 from factors.checks import check_signal
 from factors.engine import evaluate
 from factors.parse import parse
@@ -74,7 +75,7 @@ def open_holdout(
     scored = segment_score(values, target, rows, gate=exposures, rng=rng)
     if isinstance(scored, Rejection):
         raise InputError(scored.one_line())
-    return knowledge.record_holdout(
+    opening = knowledge.record_holdout(
         subject.content_id,
         whole.id,
         scored,
@@ -82,6 +83,12 @@ def open_holdout(
         rules=opened.recorded(),
         again=again,
         span=(bar_time(whole, rows.start), bar_time(whole, rows.stop - 1)),
+    )
+    year = panel.bars_per_year
+    return replace(
+        opening,
+        total_return=total_return(scored, year),
+        total_return_gated=total_return(scored, year, gated=True),
     )
 
 

@@ -160,14 +160,26 @@ def action_of(trade: float) -> str:
     return "SELL" if trade < 0 else "HOLD"
 
 
-def reasons_of(contributions: Mapping[str, float | None], exposure: float, rank: str) -> list[str]:
-    """Return the largest reasons of a weight, each in a phrase; the gate is one where it takes something away."""
+def reasons_of(
+    contributions: Mapping[str, float | None],
+    exposure: float,
+    rank: str,
+    phrases: Mapping[str, str | None] | None = None,
+) -> list[str]:
+    """Return the largest reasons of a weight, each in a phrase; the gate is one where it takes something away.
+
+    `phrases` has what a contribution says in words, where that is known; see `reason_words`.
+    """
     parts = {name: value for name, value in contributions.items() if value is not None}
+    said = {name: (phrases or {}).get(name) for name in parts}
     found = [f"gate lets {exposure:.0%} through"] if exposure < _OPEN else []
     if len(parts) < 2:
-        return [f"{next(iter(parts), 'signal')} ranks {rank}", *found]
+        only = next(iter(parts), "signal")
+        return [f"{said[only]} ({only} ranks {rank})" if said.get(only) else f"{only} ranks {rank}", *found]
     largest = sorted(parts, key=lambda name: -abs(parts[name]))[: REASONS - len(found)]
-    return [f"{name} {parts[name]:+.3g}" for name in largest] + found
+    return [
+        f"{said[name]} ({parts[name]:+.3g})" if said[name] else f"{name} {parts[name]:+.3g}" for name in largest
+    ] + found
 
 
 def change_of_side(signal: FloatArray, asset: int, *, relative: bool, spec: BacktestSpec | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from agent.live.decisions import Decision, DecisionMaker, Show
 from agent.live.feed import Bar, bar_at, with_bars
 from agent.live.last_rows import LastRows
 from agent.live.paper_ledger import Running, lag_of
+from agent.live.reason_words import reason_in_words
 from agent.live.signal_journal import Paid, SignalJournal, Stored, signal_id
 from agent.live.signal_source import TradedSignal
 from backtest.ledger import NET
@@ -289,15 +291,29 @@ class SignalService:
             middle = float(known.mean()) if relative and len(known) else 0.0
             terms[term.text] = _finite(row[asset] - middle)
         parts = dict(zip(self.portfolio.labels, (_finite(part[asset]) for part in decision.parts), strict=True))
+        phrases = self._phrases(terms, values, asset)
         return {
             "action": action_of(trade),
             "trade": trade,
             "rank": place if np.isfinite(values[asset]) else None,
             "confidence": None if self._confidence is None else self._confidence.of(rank),
             "terms": terms,
-            "reasons": reasons_of(terms or parts, float(decision.exposure[asset]), place),
+            "reasons": reasons_of(terms or parts, float(decision.exposure[asset]), place, phrases),
             "changes_when": change_of_side(values, asset, relative=relative, spec=self.portfolio.spec),
         }
+
+    def _phrases(self, terms: Mapping[str, float | None], signal: FloatArray, asset: int) -> dict[str, str | None]:
+        """Return what the terms of a factor say of an asset in words, or the factor itself where it is no sum."""
+        portfolio, relative = self.portfolio, self.portfolio.spec.is_cross_sectional
+        if portfolio.combined:
+            return {}
+        said = partial(reason_in_words, bar=self._base.bar, relative=relative)
+        if terms:
+            found = ((term, terms[term.text]) for term in self.decider.terms)
+            return {term.text: None if value is None else said(term, value) for term, value in found}
+        # An asset is above the average where its signal is above the middle of the ranks.
+        value = float(shares_below(signal[None])[0, asset]) - 0.5 if relative else float(signal[asset])
+        return {portfolio.labels[0]: said(portfolio.expressions[0], value)}
 
 
 def _finite(value: float | np.floating) -> float | None:

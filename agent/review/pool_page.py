@@ -82,6 +82,7 @@ _SHOWN = (("rank_ic", "ic"), ("sharpe_net", "plain"), ("dsr", "probability"))
 FIGURES = tuple(
     f"{label}, {part}" for label in ("Rank IC", "Net Sharpe", "Deflated Sharpe") for part in ("train", "valid.")
 )
+RIVALS = (*FIGURES, "Total return, train", "Total return, valid.")
 ALONE = tuple(f"{label} alone, {part}" for label in ("Rank IC", "Sharpe", "DSR") for part in ("train", "valid."))
 
 
@@ -100,8 +101,11 @@ def pool_context(pool: PoolReview) -> dict[str, object]:
     ]
     return {
         "figure_columns": FIGURES,
+        "rival_columns": RIVALS,
         "alone_columns": ALONE,
-        "rival_rows": [Row(r.label, r.note, _cells(r.figures), i == 0) for i, r in enumerate(pool.rivals)],
+        "rival_rows": [
+            Row(r.label, r.note, _cells(r.figures) + _totals(r.figures), i == 0) for i, r in enumerate(pool.rivals)
+        ],
         "members": members,
         "adds": [Row(m.name or m.text, m.text if m.name else "", _differences(own, m.rest)) for m in pool.members],
         "adds_chart": Markup(adds_chart(pool)),
@@ -159,6 +163,12 @@ def _cells(figures: Mapping[str, Figures]) -> tuple[str, ...]:
         for key, style in _SHOWN
         for part in SEGMENTS
     )
+
+
+def _totals(figures: Mapping[str, Figures]) -> tuple[str, ...]:
+    """Return cells of the total return, net of costs, of train and of validation."""
+    found = (figures[part].total_return if part in figures else float("nan") for part in SEGMENTS)
+    return tuple(format_number(one, "percent", signed=True) for one in found)
 
 
 def _differences(own: Mapping[str, Figures], rest: Mapping[str, Figures]) -> tuple[str, ...]:

@@ -211,7 +211,7 @@ def make_run(best: Review | None = None, **changes: Any) -> RunReview:
 def make_pool(bars: int = 2000) -> PoolReview:
     """A pool of three members, one of which has a long name."""
     review = make_review(bars, kind="Pool", name="mix", critiques=(), lineage=(), rationale="", claims={})
-    own = {"train": Figures(0.03, 6.0, 2.4, 0.9), "validation": Figures(0.028, 4.0, 1.9, 0.7)}
+    own = {"train": Figures(0.03, 6.0, 2.4, 0.9, 0.61), "validation": Figures(0.028, 4.0, 1.9, 0.7, 0.17)}
     less = {"train": Figures(0.02, 5.0, 1.4, 0.5), "validation": Figures(0.018, 3.0, 1.1, 0.3)}
     names = ("Quiet accumulation", "Range reversal of the week against the quarter, volatility removed", "")
     members = tuple(

@@ -283,17 +283,21 @@ def test_the_holdout_opens_again_only_when_insisted_and_reports_say_so(
     factor = mined["factors"][0]["factor"]
     first = as_json(capsys, "holdout", factor, "--yes", "--data", "toy")
     assert first["number"] == 1
+    # Compounded over the bars of the holdout: hours, 8 760 a year.
+    yearly = (1 + first["total_return"]) ** (8760 / first["n_bars"]) - 1
+    assert yearly == pytest.approx(first["annual_return_net"])
     assert "--again" in refused(capsys, "holdout", factor, "--yes", "--data", "toy")
     second = as_json(capsys, "holdout", factor, "--yes", "--again", "--data", "toy")
     assert second["number"] == 2
+    assert "total return, net" in run(capsys, "holdout", factor, "--yes", "--again", "--data", "toy")[1]
     assert second["sharpe_net"] == first["sharpe_net"]
     code, out, _ = run(capsys, "report", factor, "--data", "toy")
     assert code == 0
     page = Path(out.strip().splitlines()[-1].split()[-1]).read_text()
-    assert "opened again (time 2)" in page
+    assert "opened again (time 3)" in page
     assert second["opened_by"].split()[0] in page
     code, out, _ = run(capsys, "kb", "show", factor)
-    assert "opened again (time 2)" in out
+    assert "opened again (time 3)" in out
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -11,6 +11,7 @@ import pytest
 from agent.cli.signal_words import change_lines, risk_line, signed
 from agent.live.advice import calibrated, change_of_side, changes_since, reasons_of, terms_of, trades
 from agent.live.feed import age_in_words
+from agent.live.reason_words import reason_in_words
 from backtest.trading_rules import BacktestSpec
 from factors.parse import parse
 from factors.tree import Expression
@@ -66,6 +67,34 @@ def test_reasons_are_the_largest_and_name_the_gate() -> None:
     assert reasons_of(parts, 1.0, "2 of 9") == ["b -0.4", "e +0.3", "d +0.2"]
     assert reasons_of(parts, 0.25, "2 of 9") == ["b -0.4", "e +0.3", "gate lets 25% through"]
     assert reasons_of({"a": 0.1}, 1.0, "2 of 9") == ["a ranks 2 of 9"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "relative", "said"),
+    [
+        ("cs_rank(ts_mean(sentiment, 72))", 0.2, True, "news of the last 3 days is better than that"),
+        ("-2 * cs_rank(ts_mean(sentiment, 72))", 0.2, True, "news of the last 3 days is worse than that"),
+        ("sentiment", -0.1, False, "the newest news is bad"),
+        ("ts_mean(sentiment_surprise, 24)", 0.3, False, "news of the last day is better than usual for it"),
+        ("-ts_sum(news_count, 36)", -1.0, True, "more is written about it in the last 36 hours"),
+        ("ts_returns(close, 24)", -0.1, False, "its price fell over the last day"),
+        ("cs_rank(volume / ts_mean(volume, 480))", 0.1, True, "higher than that of the average"),
+        ("ts_rank(close, 9)", 0.1, True, None),
+        ("cs_rank(ts_mean(sentiment, 72))", 0.0, True, None),
+    ],
+)  # fmt: skip
+def test_a_reason_is_a_phrase(text: str, value: float, relative: bool, said: str | None) -> None:
+    fields = ("close", "volume", "sentiment", "sentiment_surprise", "news_count")
+    read = parse(text, fields=fields)
+    assert isinstance(read, Expression)
+    found = reason_in_words(read, value, np.timedelta64(1, "h"), relative=relative)
+    assert found is None if said is None else found is not None and said in found
+
+
+def test_reasons_without_a_phrase_keep_their_name() -> None:
+    said = reasons_of({"a": 0.1, "b": -0.4}, 1.0, "2 of 9", {"a": "news is better"})
+    assert said == ["b -0.4", "news is better (+0.1)"]
+    assert reasons_of({"a": 0.1}, 1.0, "2 of 9", {"a": "news is better"}) == ["news is better (a ranks 2 of 9)"]
 
 
 def test_a_side_changes_when_enough_others_pass() -> None:

@@ -162,7 +162,8 @@ def test_nothing_of_it_is_imported_by_the_loop() -> None:
     root = Path(__file__).resolve().parents[2] / "agent"
     for path in root.rglob("*.py"):
         # What shows signals and paper ledgers to people, or writes them to a file.
-        commands = [root / "cli" / f"signal{part}.py" for part in ("", "_opening", "_show", "_words")]
+        parts = ("", "_emitting", "_opening", "_show", "_sources", "_words")
+        commands = [root / "cli" / f"signal{part}.py" for part in parts]
         shown = (*commands, root / "cli" / "export.py", root / "web" / "insight_routes.py")
         if path.parent.name == "live" or path in shown:
             continue

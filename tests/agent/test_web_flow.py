@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from flows.regime_store import store_regimes
 from flows.regimes import Projection, RegimeModel
+from market.panel_store import save_panel
+from market.synthetic.demo_market import SynthSpec, make_market
 from tests.agent.web_client import Browser, text_of
 
 
@@ -23,9 +26,8 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_stored_regimes_and_written_pages_are_shown(home: Path) -> None:
-    names = ("calm, up", "wild <b>")
-    model = RegimeModel(
+def _regimes(names: tuple[str, str]) -> RegimeModel:
+    return RegimeModel(
         "hmm",
         Projection(np.zeros(2), np.eye(2)),
         np.zeros((2, 2)),
@@ -34,6 +36,10 @@ def test_stored_regimes_and_written_pages_are_shown(home: Path) -> None:
         names,
         stability=0.5,
     )
+
+
+def test_stored_regimes_and_written_pages_are_shown(home: Path) -> None:
+    model = _regimes(("calm, up", "wild <b>"))
     labels = np.array([-1] * 10 + [0] * 30 + [1] * 4 + [0] * 30 + [1] * 16)
     store_regimes(model, labels, "panel:1", 12, home / "models" / "toy.regimes.npz")
     page = Browser(home).get("/flow")
@@ -49,6 +55,23 @@ def test_stored_regimes_and_written_pages_are_shown(home: Path) -> None:
     others = page.text.split("Other written pages")[1]
     assert "toy-audit.html" in others
     assert "scenarios" not in others
+
+
+def test_regimes_are_drawn_over_time(home: Path) -> None:
+    """Over the labelled bars of the stored data; the first ten had no label, and stand on no picture."""
+    panel = make_market(SynthSpec(bars=400)).panel
+    save_panel(panel, home / "data" / "toy.parquet")
+    model = _regimes(("calm, up", "wild <b>"))
+    store_regimes(model, np.array([-1] * 10 + [0] * 60 + [1] * 330), "panel:1", 12, home / "models" / "toy.regimes.npz")
+    page = Browser(home).get("/flow").text
+    drawn = page.split('<figure class="areas">')[1].split("</figure>")[0]
+    assert "Share of each regime over the last 10 bars." in drawn
+    assert "wild &lt;b&gt;" in drawn
+    assert "<b>" not in drawn
+    paths = re.findall(r'<path class="area c(\d) stack" d="M([\d.]+),([\d.]+)', drawn)
+    assert {colour for colour, _, _ in paths} == {"1", "2"}
+    assert "Jan" in drawn
+    assert drawn.count("<svg") == 2
 
 
 def test_regimes_that_cannot_be_read_leave_the_page_whole(home: Path) -> None:

@@ -146,10 +146,20 @@ def test_the_page_ends_with_validation_and_compares_the_pool_with_others(study: 
     # What the page scores afresh is what was recorded.
     assert review.review.train.sharpe_net == pytest.approx(pool.scorecard.train.sharpe_net)
     assert review.rivals[0].figures["validation"].sharpe_net == pytest.approx(pool.scorecard.validation.sharpe_net)
+    # Compounded over validation.
+    scored, total = pool.scorecard.validation, review.rivals[0].figures["validation"].total_return
+    assert (1 + total) ** (pool.scorecard.bars_per_year / scored.n_bars) - 1 == pytest.approx(scored.annual_return_net)
     best = max((m.alone["train"].sharpe_net, m.text) for m in review.members)
     assert best[1] in review.rivals[2].note
     html = render_pool(review)
-    for piece in ("What each member adds", "How members go together", "page", "not accepted", "walking forward"):
+    for piece in (
+        "What each member adds",
+        "How members go together",
+        "page",
+        "not accepted",
+        "walking forward",
+        "Total return",
+    ):
         assert piece in html
     assert "What the judge said" not in html
     single = review_pool(study, kb, fit(measured_of(study, kb, "idea_a"), kb, "equal")[0])
