@@ -11,6 +11,8 @@ import platform
 from functools import lru_cache
 from pathlib import Path
 
+# What stands in the place of a process for a run that waits for a worker.
+QUEUE = "queue"
 # There, signal 0 is no question: it would press Ctrl-C in the other process.
 _WINDOWS = os.name == "nt"
 

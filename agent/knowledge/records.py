@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from market.panel import FloatArray
 
 # A run is `stopped` whose process has ended without a word; it is never stored.
-RunStatus = Literal["running", "interrupted", "finished", "budget", "stopped"]
+RunStatus = Literal["running", "interrupted", "finished", "budget", "stopped", "queued"]
 RoundStatus = Literal["open", "finished"]
 ExportFormat = Literal["json", "csv"]
 Content = TypeVar("Content")

@@ -62,7 +62,7 @@ class RunQueue(Handle):
                 session.execute(insert(TABLE).values(run_id=run_id, taken=None, **fresh))
             else:
                 session.execute(update(TABLE).where(TABLE.c.run_id == run_id).values(**fresh))
-            runs.set_status(session, run_id, "interrupted")
+            runs.set_status(session, run_id, "queued")
 
     def queue(self) -> list[QueueEntry]:
         """Return all runs that were put into the queue, in the order in which they were asked for."""
@@ -101,7 +101,9 @@ class RunQueue(Handle):
             values: dict[str, Any] = {"worker": worker if ended else None, "lease": None, "message": message}
             values["ended"] = _now(session) if ended else None
             own = (TABLE.c.run_id == run_id, TABLE.c.worker == worker)
-            session.execute(update(TABLE).where(*own).values(**values))
+            given = update(TABLE).where(*own).values(**values).returning(TABLE.c.run_id)
+            if session.execute(given).first() is not None and not ended:
+                runs.set_status(session, run_id, "queued")
 
     def drop_run(self, run_id: str) -> None:
         """Take a run out of the queue; whoever works on it stops. What it recorded stays, and can be resumed.
@@ -118,6 +120,8 @@ class RunQueue(Handle):
                 raise InputError(f"run {run_id} is not in the queue", "see what is: alphaglow queue")
             values = {"worker": None, "lease": None, "ended": now, "message": "taken out of the queue"}
             session.execute(update(TABLE).where(TABLE.c.run_id == run_id).values(**values))
+            if found.state == "waiting":
+                runs.set_status(session, run_id, "interrupted")
 
     def require_free(self, run_id: str, worker: str | None = None) -> None:
         """Refuse, as an `InputError`, to go on with a run that another worker has."""

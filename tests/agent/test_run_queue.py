@@ -71,7 +71,18 @@ def test_the_work_stops_when_the_run_is_taken_out_of_the_queue(kb: KnowledgeBase
         assert lease.lost
     with pytest.raises(InputError, match="not in the queue"):
         kb.drop_run(run)
+    kb.enqueue(run, "ann")
+    assert kb.get_run(run).status == "queued"
+    kb.drop_run(run)
+    assert kb.get_run(run).status == "interrupted"
     assert kb.take_run("second", 60, _anything) is None
+    kb.enqueue(run, "ann")
+    assert kb.take_run("third", 60, _anything)
+    kb.set_run_status(run, "running")
+    kb.give_back(run, "second", ended=False)
+    assert kb.get_run(run).status == "running", "it is the third worker's"
+    kb.give_back(run, "third", ended=False)
+    assert kb.get_run(run).status == "queued"
 
 
 def test_what_a_worker_cannot_do_is_left_to_others(kb: KnowledgeBase) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from agent.knowledge.claims import Claims
 from agent.knowledge.dataset_records import DatasetRecord
 from agent.knowledge.library_records import LibraryRecord, LibraryStatus
-from agent.knowledge.processes import is_gone
+from agent.knowledge.processes import QUEUE, is_gone
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
@@ -91,6 +91,8 @@ def run_record(row: schema.Run) -> RunRecord:
     status = cast(RunStatus, row.status)
     if status == "running" and is_gone(row.process):
         status = "stopped"
+    elif status == "interrupted" and row.process == QUEUE:
+        status = "queued"
     return RunRecord(row.id, row.panel_id, dict(row.config), row.seed, status, row.created, row.finished)
 
 

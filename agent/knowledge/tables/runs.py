@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.processes import this_process
+from agent.knowledge.processes import QUEUE, this_process
 from agent.knowledge.records import (
     CallRecord,
     Content,
@@ -49,11 +49,17 @@ def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> Ru
 
 
 def set_status(session: Session, run_id: str, status: RunStatus) -> None:
-    """Set a run's status; any but ``running`` also sets the time at which it stopped."""
+    """Set a run's status; any but ``running`` and ``queued`` also sets the time at which it stopped."""
     now: dict[str, object] = {"status": status, "finished": utc_now()}
     if status == "running":
         now |= {"finished": None, "process": this_process()}
+    elif status == "queued":
+        now |= {"status": "interrupted", "finished": None, "process": QUEUE}
     session.execute(update(schema.Run).where(schema.Run.id == run_id).values(**now))
+    if status != "queued":
+        # It waits for no worker any more.
+        left = (schema.Run.id == run_id, schema.Run.process == QUEUE)
+        session.execute(update(schema.Run).where(*left).values(process=None))
 
 
 def find_config(session: Session, run_id: str) -> RunConfig:

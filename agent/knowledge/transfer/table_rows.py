@@ -123,7 +123,7 @@ class StoredSource:
         """Return runs."""
         for row in self._rows(select(schema.Run).order_by(schema.Run.seq)):
             run = run_record(row)
-            yield run if run.status != "stopped" else replace(run, status="interrupted")
+            yield run if run.status not in ("stopped", "queued") else replace(run, status="interrupted")
 
     def rounds(self) -> Iterator[RoundRecord[Document]]:
         """Return rounds, by run."""
