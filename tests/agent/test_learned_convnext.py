@@ -242,7 +242,7 @@ CONFIG = NetTraining(epochs=6, warmup=1, lr=5e-3, batch=64, patience=6)
 
 
 def test_training_learns_and_its_probabilities_are_calibrated() -> None:
-    train, calibration = examples(1500, 1), examples(500, 2)
+    train, calibration = examples(1000, 1), examples(500, 2)
     fit = fit_net(build(3, 3, TINY, 1), train, calibration, replace(CONFIG, epochs=10), 3, no_progress, None)
     fresh = examples(800, 3)
     said = fit.probabilities(fresh.windows)
@@ -256,7 +256,7 @@ def test_training_learns_and_its_probabilities_are_calibrated() -> None:
 @pytest.mark.parametrize("loss", ["huber", "mse"])
 def test_returns_are_learned_too(loss: str) -> None:
     training = replace(CONFIG, loss=loss, epochs=8)  # type: ignore[arg-type]  # one of the names
-    train, calibration = examples(1500, 1, classes=False), examples(400, 2, classes=False)
+    train, calibration = examples(1000, 1, classes=False), examples(300, 2, classes=False)
     fit = fit_net(build(3, 1, TINY, 1), train, calibration, training, 3, no_progress, None)
     fresh = examples(600, 3, classes=False)
     assert np.corrcoef(fit.predict(fresh.windows), fresh.labels)[0, 1] > 0.8
