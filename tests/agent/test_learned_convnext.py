@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -266,35 +267,41 @@ class Killed(Exception):
     """As a power cut would."""
 
 
+def weights_of(file: Path | None, stop: int | None) -> dict[str, Tensor]:
+    """Train a network; it is killed after `stop` steps, and goes on from what the file holds."""
+    train, calibration = examples(400, 1), examples(150, 2)
+    asked = 0
+
+    def forward(model: nn.Module, x: Tensor, windows: Windows, chance: torch.Generator | None) -> Tensor:
+        nonlocal asked
+        asked += chance is not None
+        if stop is not None and asked > stop:
+            raise Killed
+        return model(x, chance)  # type: ignore[no-any-return]
+
+    model = build(3, 3, TINY, 1)
+    done = train_net(model, train, calibration, CONFIG, 5, no_progress, resume=file, forward=forward)
+    assert len(done.history) == CONFIG.epochs
+    return done.model.state_dict()
+
+
+@cache
+def uninterrupted() -> dict[str, Tensor]:
+    """Return the weights of a training that nothing stops."""
+    return weights_of(None, None)
+
+
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_a_training_killed_in_an_epoch_ends_with_the_same_weights(tmp_path: Path, after: int) -> None:
-    train, calibration = examples(400, 1), examples(150, 2)
-
-    def start(file: Path | None, stop: int | None) -> dict[str, Tensor]:
-        asked = 0
-
-        def forward(model: nn.Module, x: Tensor, windows: Windows, chance: torch.Generator | None) -> Tensor:
-            nonlocal asked
-            asked += chance is not None
-            if stop is not None and asked > stop:
-                raise Killed
-            return model(x, chance)  # type: ignore[no-any-return]
-
-        model = build(3, 3, TINY, 1)
-        done = train_net(model, train, calibration, CONFIG, 5, no_progress, resume=file, forward=forward)
-        assert len(done.history) == CONFIG.epochs
-        return done.model.state_dict()
-
-    whole = start(None, None)
     file = tmp_path / "fold.training"
-    steps = len(train) // CONFIG.batch
+    steps = 400 // CONFIG.batch
     with pytest.raises(Killed):
-        start(file, after * steps + steps // 2)
+        weights_of(file, after * steps + steps // 2)
     assert file.is_file()
     with np.load(file, allow_pickle=False) as stored:
         assert all(stored[name].dtype != object for name in stored.files)
-    resumed = start(file, None)
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    resumed = weights_of(file, None)
+    assert all(torch.equal(uninterrupted()[name], resumed[name]) for name in resumed)
     assert not file.exists()
 
 
