@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -242,7 +243,7 @@ CONFIG = NetTraining(epochs=6, warmup=1, lr=5e-3, batch=64, patience=6)
 
 
 def test_training_learns_and_its_probabilities_are_calibrated() -> None:
-    train, calibration = examples(1500, 1), examples(500, 2)
+    train, calibration = examples(1000, 1), examples(500, 2)
     fit = fit_net(build(3, 3, TINY, 1), train, calibration, replace(CONFIG, epochs=10), 3, no_progress, None)
     fresh = examples(800, 3)
     said = fit.probabilities(fresh.windows)
@@ -256,7 +257,7 @@ def test_training_learns_and_its_probabilities_are_calibrated() -> None:
 @pytest.mark.parametrize("loss", ["huber", "mse"])
 def test_returns_are_learned_too(loss: str) -> None:
     training = replace(CONFIG, loss=loss, epochs=8)  # type: ignore[arg-type]  # one of the names
-    train, calibration = examples(1500, 1, classes=False), examples(400, 2, classes=False)
+    train, calibration = examples(1000, 1, classes=False), examples(300, 2, classes=False)
     fit = fit_net(build(3, 1, TINY, 1), train, calibration, training, 3, no_progress, None)
     fresh = examples(600, 3, classes=False)
     assert np.corrcoef(fit.predict(fresh.windows), fresh.labels)[0, 1] > 0.8
@@ -266,35 +267,41 @@ class Killed(Exception):
     """As a power cut would."""
 
 
+def weights_of(file: Path | None, stop: int | None) -> dict[str, Tensor]:
+    """Train a network; it is killed after `stop` steps, and goes on from what the file holds."""
+    train, calibration = examples(400, 1), examples(150, 2)
+    asked = 0
+
+    def forward(model: nn.Module, x: Tensor, windows: Windows, chance: torch.Generator | None) -> Tensor:
+        nonlocal asked
+        asked += chance is not None
+        if stop is not None and asked > stop:
+            raise Killed
+        return model(x, chance)  # type: ignore[no-any-return]
+
+    model = build(3, 3, TINY, 1)
+    done = train_net(model, train, calibration, CONFIG, 5, no_progress, resume=file, forward=forward)
+    assert len(done.history) == CONFIG.epochs
+    return done.model.state_dict()
+
+
+@cache
+def uninterrupted() -> dict[str, Tensor]:
+    """Return the weights of a training that nothing stops."""
+    return weights_of(None, None)
+
+
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_a_training_killed_in_an_epoch_ends_with_the_same_weights(tmp_path: Path, after: int) -> None:
-    train, calibration = examples(400, 1), examples(150, 2)
-
-    def start(file: Path | None, stop: int | None) -> dict[str, Tensor]:
-        asked = 0
-
-        def forward(model: nn.Module, x: Tensor, windows: Windows, chance: torch.Generator | None) -> Tensor:
-            nonlocal asked
-            asked += chance is not None
-            if stop is not None and asked > stop:
-                raise Killed
-            return model(x, chance)  # type: ignore[no-any-return]
-
-        model = build(3, 3, TINY, 1)
-        done = train_net(model, train, calibration, CONFIG, 5, no_progress, resume=file, forward=forward)
-        assert len(done.history) == CONFIG.epochs
-        return done.model.state_dict()
-
-    whole = start(None, None)
     file = tmp_path / "fold.training"
-    steps = len(train) // CONFIG.batch
+    steps = 400 // CONFIG.batch
     with pytest.raises(Killed):
-        start(file, after * steps + steps // 2)
+        weights_of(file, after * steps + steps // 2)
     assert file.is_file()
     with np.load(file, allow_pickle=False) as stored:
         assert all(stored[name].dtype != object for name in stored.files)
-    resumed = start(file, None)
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    resumed = weights_of(file, None)
+    assert all(torch.equal(uninterrupted()[name], resumed[name]) for name in resumed)
     assert not file.exists()
 
 

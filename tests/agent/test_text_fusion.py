@@ -104,7 +104,7 @@ def test_what_is_masked_or_not_read_changes_nothing(reads: Reads) -> None:
 
 
 def test_it_learns_from_texts_what_numbers_do_not_tell() -> None:
-    panel = random_panel(900, 12, seed=5)
+    panel = random_panel(700, 12, seed=5)
     memory = memory_of(panel, written(panel, honest=True, share=0.3), reach=4)
     found = {}
     for reads in READS:

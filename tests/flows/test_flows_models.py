@@ -259,7 +259,7 @@ def test_a_known_density_is_recovered() -> None:
         ]
         return np.logaddexp(*parts) - np.log(2)
 
-    config = TrainConfig(epochs=12, max_rows=12_000, noise=0.0, batch=512, patience=20)
+    config = TrainConfig(epochs=9, max_rows=12_000, noise=0.0, batch=512, patience=20)
     flow = train_flow(draw(12_000), draw(3000), config, FlowConfig(dim=2, steps=(6,), hidden=32))
     fresh = draw(20_000)
     divergence = truth(fresh) - log_likelihood(flow.model, torch.from_numpy(fresh.astype(np.float32))).numpy()
@@ -304,7 +304,7 @@ def test_training_beats_a_gaussian_on_what_no_gaussian_can_say() -> None:
         return x
 
     data, validation = rows(6000), rows(2000)
-    flow = train_flow(data, validation, TrainConfig(epochs=12, batch=512), FlowConfig(steps=(3, 3, 3), hidden=32))
+    flow = train_flow(data, validation, TrainConfig(epochs=8, batch=512), FlowConfig(steps=(3, 3, 3), hidden=32))
     mean, cov = data.mean(axis=0), np.cov(data.T)
     gap = validation - mean
     gaussian = 0.5 * np.mean(

@@ -39,7 +39,7 @@ def panel() -> Panel:
 
 @pytest.fixture(scope="module")
 def density(panel: Panel) -> StateDensity:
-    config = TrainConfig(epochs=12, max_rows=24_000, batch=512)
+    config = TrainConfig(epochs=8, max_rows=24_000, batch=512)
     return fit_density(panel, slice(0, 2000), slice(2100, 3000), DensityPlan(config, FlowConfig(steps=(6,), hidden=32)))
 
 

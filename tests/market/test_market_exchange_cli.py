@@ -177,11 +177,11 @@ def test_killed_many_times_on_the_way(exchange: str, home: Path, most: int, hour
 
 def test_the_recorded_market_killed_on_the_way(shared_data: Path, home: Path) -> None:
     symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"]
-    traded = recorded(shared_data, symbols, "2023-01-01", "2025-01-01")
-    since, now = (int(pd.Timestamp(day, tz="UTC").timestamp() * 1000) for day in ("2023-01-01", "2025-01-01"))
+    traded = recorded(shared_data, symbols, "2024-01-01", "2025-01-01")
+    since, now = (int(pd.Timestamp(day, tz="UTC").timestamp() * 1000) for day in ("2024-01-01", "2025-01-01"))
     with serving(traded, now + 2000) as server:
         argv = fetching(
-            server, "bybit", "--market", "swap", "--open-interest", symbols=",".join(symbols), since="2023-01-01"
+            server, "bybit", "--market", "swap", "--open-interest", symbols=",".join(symbols), since="2024-01-01"
         )
         for _ in range(5):
             server.hold(31)
@@ -192,7 +192,7 @@ def test_the_recorded_market_killed_on_the_way(shared_data: Path, home: Path) ->
         server.hold(math.inf)
         assert run(home, *argv).returncode == 0
     panel = load_panel(home / "data" / "x.parquet")
-    assert assert_equals_source(panel, traded.swap, since, now) == 4 * 731 * 24
+    assert assert_equals_source(panel, traded.swap, since, now) == 4 * 366 * 24
     interest = traded.interest["BTCUSDT"]
     known = np.isfinite(panel["open_interest"][:, 0])
     np.testing.assert_array_equal(panel["open_interest"][known, 0], interest.values[:, 0])
