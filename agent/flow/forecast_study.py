@@ -66,10 +66,16 @@ def verdict(against: Sequence[Mapping[str, Any]]) -> str:
         row = found[name]
         gap, error = float(row["crps_gap"]), float(row["crps_error"])
         word = "better than" if gap < -_SURE * error else "worse than" if gap > _SURE * error else "no better than"
-        shown = f"{format_number(gap, 'fine_percent', signed=True)} ± {format_number(error, 'fine_percent')}"
-        nats = f"{format_number(row['log_gap'], 'ic', signed=True)} ± {format_number(row['log_error'], 'ic')} nats"
-        parts.append(f"{word} {name} (CRPS {shown}, log score {nats}; below 0 is better)")
+        shown, nats = _shown_gap(gap, error, "fine_percent"), _shown_gap(row["log_gap"], row["log_error"], "ic")
+        parts.append(f"{word} {name} (CRPS {shown}, log score {nats} nats; below 0 is better)")
     return f"On these data the conditional flow's forecast of the next day is {' and '.join(parts)}."
+
+
+def _shown_gap(gap: float, error: float, style: str) -> str:
+    """Return a difference with its error, or a dash where there is none."""
+    if not np.isfinite(gap):
+        return format_number(gap)
+    return f"{format_number(gap, style, signed=True)} ± {format_number(error, style)}"
 
 
 def _scored(walked: Walked, name: str) -> dict[str, Any]:
@@ -167,9 +173,8 @@ def _against_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
     drawn = [
         [
             str(row["method"]),
-            f"{format_number(row['crps_gap'], 'fine_percent', signed=True)} ± "
-            f"{format_number(row['crps_error'], 'fine_percent')}",
-            f"{format_number(row['log_gap'], 'ic', signed=True)} ± {format_number(row['log_error'], 'ic')}",
+            _shown_gap(row["crps_gap"], row["crps_error"], "fine_percent"),
+            _shown_gap(row["log_gap"], row["log_error"], "ic"),
         ]
         for row in rows
         if row["method"] != OURS

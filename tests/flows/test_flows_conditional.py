@@ -90,7 +90,8 @@ def test_later_days_change_no_forecast_and_a_second_walk_says_the_same() -> None
         for part in ("quantiles", "below", "wild", "log_density"):
             now = getattr(made, part)
             np.testing.assert_array_equal(now, getattr(again.predicted[name], part))
-            np.testing.assert_array_equal(now[:count], getattr(earlier.predicted[name], part))
+            # Products of more rows differ in their last bits.
+            np.testing.assert_allclose(now[:count], getattr(earlier.predicted[name], part), rtol=1e-9, atol=1e-12)
 
 
 def test_the_flow_with_inputs_beats_the_one_without_where_volatility_changes() -> None:
