@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
@@ -72,6 +71,9 @@ def liquid_rows(panel: Panel, money: FloatArray, top: int, least_money: float, d
     Of the panel only the bar size is read.
     """
     bars = max(1, round(days * float(_DAY / panel.bar)))
+    # Imported here: what opens data imports this module, and pandas is a third of a second.
+    import pandas as pd
+
     mean: FloatArray = pd.DataFrame(money).rolling(bars, min_periods=max(1, bars // 2)).mean().to_numpy()
     inside: BoolArray = np.isfinite(mean)
     if least_money > 0:

@@ -13,8 +13,6 @@ from market.errors import InputError
 from market.panel import FloatArray
 from tests.helpers import random_panel
 
-FEW = {name: METHODS[name] for name in ("conditional flow", "GARCH(1,1), t", "HAR, t", "unconditional flow")}
-
 
 def garch_days(count: int, seed: int = 3) -> tuple[DaySeries, FloatArray]:
     """Return days whose variance is that of a GARCH(1,1), and (T,) the deviation that is expected of the next day."""
@@ -84,7 +82,8 @@ def test_garch_finds_the_numbers_that_were_planted() -> None:
 
 def test_later_days_change_no_forecast_and_a_second_walk_says_the_same() -> None:
     days, _ = garch_days(400)
-    whole, again, earlier = (walk_forward(one, FEW) for one in (days, days, days.first(340)))
+    both = {name: METHODS[name] for name in ("conditional flow", "GARCH(1,1), t")}
+    whole, again, earlier = (walk_forward(one, both) for one in (days, days, days.first(340)))
     count = len(earlier.returns)
     for name, made in whole.predicted.items():
         for part in ("quantiles", "below", "wild", "log_density"):
@@ -96,7 +95,7 @@ def test_later_days_change_no_forecast_and_a_second_walk_says_the_same() -> None
 
 def test_the_flow_with_inputs_beats_the_one_without_where_volatility_changes() -> None:
     days, _ = garch_days(700, seed=5)
-    walked = walk_forward(days, FEW)
+    walked = walk_forward(days, {name: METHODS[name] for name in ("conditional flow", "unconditional flow")})
     assert walked.crps("conditional flow").mean() < walked.crps("unconditional flow").mean()
     assert walked.log_score("conditional flow").mean() < walked.log_score("unconditional flow").mean() - 0.02
 
@@ -112,4 +111,4 @@ def test_days_of_hourly_bars_are_whole_days() -> None:
 
 def test_too_few_days_are_refused() -> None:
     with pytest.raises(InputError, match="too few"):
-        walk_forward(garch_days(260)[0], FEW)
+        walk_forward(garch_days(260)[0])
