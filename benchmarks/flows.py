@@ -1,6 +1,7 @@
 """Our flows beside other libraries' on real market states: likelihood after equal time, speed, inverses, ensembles.
 
     python -m benchmarks.flows [--quick] [--seconds S] [--device cuda]
+    python -m benchmarks.flows --fair [--quick] [--seconds S] [--seeds N]
 
 The 16 features of 68 coins, hourly; train, validation and test are cut in time, and every density sees the same rows
 and the same noise. Each trains for the same time on one thread, with about 62 000 parameters, batches of 1 024, clipped
@@ -270,9 +271,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--fair", action="store_true", help="tuned peers, one loop for all: benchmarks.flows_fair")
+    parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     seconds = options.seconds or (3.0 if options.quick else 60.0)
     states = market_states(import_files([DATA], name="crypto spot 1h"))
+    if options.fair:
+        _fair(states, seconds, options.seeds)
+        return
     config = TrainConfig(seconds=seconds, max_rows=ROWS, batch=BATCH, device=options.device)
     console = Console(stderr=True)
     found: dict[str, dict[str, float] | None] = {}
@@ -300,6 +306,19 @@ def main() -> None:
     out.print(table)
     out.print(f"a whole panel, 50 assets: {panel_seconds:.1f} s")
     print(json.dumps({"seconds": seconds, "panel_seconds": panel_seconds, **found}))
+
+
+def _fair(states: States, seconds: float, seeds: int) -> None:
+    """Print the table of `benchmarks.flows_fair`, and one line of JSON."""
+    from benchmarks.flows_fair import compare
+
+    found = compare(states, seconds, seeds)
+    columns = list(next(iter(found.values())))
+    table = Table("density", *columns, title=f"{seconds:g} s of the processor each, one loop, {seeds} seeds")
+    for name, row in found.items():
+        table.add_row(name, *(_shown(row[column]) for column in columns))
+    Console().print(table)
+    print(json.dumps({"seconds": seconds, "seeds": seeds, **found}))
 
 
 def _shown(value: float | None) -> str:

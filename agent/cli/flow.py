@@ -1,4 +1,4 @@
-"""`alphaglow flow fit|eval|signal|scenarios|regimes|risk|backtest`."""
+"""`alphaglow flow fit|eval|signal|forecast|scenarios|regimes|risk|backtest`."""
 
 from __future__ import annotations
 
@@ -232,6 +232,22 @@ def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: 
         only = [part.strip() for part in (symbols or "").split(",") if part.strip()]
         found = signals_now(opened, direction, only=only)
     show_findings(ctx, found, as_json, f"{opened.name}-flow-signal.html")
+
+
+@flow.command()
+@panel_option
+@json_option
+@click.pass_context
+def forecast(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
+    """Show the market's next day as a distribution with its tails, and whether that is better than GARCH and HAR."""
+    from agent.flow.forecast_study import forecast_day
+    from agent.study.opening import open_data
+
+    opened = open_data(workspace_of(ctx), data_name, gate=False, note=say)
+    with progress_bar() as bar:
+        task = bar.add_task("fits, walking forward", total=None)
+        found = forecast_day(opened, tick=lambda done, of: bar.update(task, completed=done, total=of))
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-forecast.html")
 
 
 @flow.command()
