@@ -44,7 +44,7 @@ def _judged(verdict: JudgeVerdict) -> str:
 
 @kb.command()
 @click.argument("factor")
-@click.option("--children-from", "first_child", type=click.IntRange(min=0), default=0, help="Skip this number of children.")
+@click.option("--children-from", "first_child", type=click.IntRange(min=0), default=0, help="Children to skip.")
 @json_option
 @click.pass_context
 def show(ctx: click.Context, factor: str, first_child: int, as_json: bool) -> None:
