@@ -6,7 +6,6 @@ bars and headlines are simulated. In a workspace the same is the command `alphag
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
@@ -69,6 +68,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    import argparse
+
     parser = argparse.ArgumentParser(description="News, price and volume as one signal.")
     parser.add_argument("--bars", type=Path, help="a file of prices (default: simulated)")
     parser.add_argument("--news", type=Path, help="a file of texts with times (default: simulated)")

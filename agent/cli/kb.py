@@ -44,9 +44,10 @@ def _judged(verdict: JudgeVerdict) -> str:
 
 @kb.command()
 @click.argument("factor")
+@click.option("--children-from", "first_child", type=click.IntRange(min=0), default=0, help="Children to skip.")
 @json_option
 @click.pass_context
-def show(ctx: click.Context, factor: str, as_json: bool) -> None:
+def show(ctx: click.Context, factor: str, first_child: int, as_json: bool) -> None:
     """Show FACTOR (an id or its first characters): text, verdicts, scores, lineage."""
     from dataclasses import asdict
 
@@ -59,7 +60,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
     from factors.tree import Expression
 
     with workspace_of(ctx).listing() as knowledge:
-        record = knowledge.get_factor(factor)
+        record = knowledge.get_factor(factor, first_child=first_child)
         attempt, forward = record.attempt, None
         if attempt.evaluation is not None:
             card = attempt.evaluation.scorecard
@@ -81,6 +82,9 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
             out.print(_judged(verdict), soft_wrap=True)
         for relation, related in [("parent", k) for k in record.parents] + [("child", k) for k in record.children]:
             out.print(f"{relation}: {related.factor_id} {related.canonical} ({verdict_of(related)})", soft_wrap=True)
+        if record.further_children:
+            next_child = record.all_children - record.further_children
+            out.print(f"and {record.further_children} further children: --children-from {next_child}")
         if attempt.evaluation is None:
             out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
             return
@@ -284,7 +288,7 @@ def _relatives(knowledge: LookingUp, factor_id: str, side: str, seen: tuple[str,
     seen = (*seen, factor_id)
     record = knowledge.get_factor(factor_id)
     related = record.parents if side == "parents" else record.children
-    return [
+    found: list[dict[str, Any]] = [
         {
             "factor": relative.factor_id,
             "text": relative.canonical,
@@ -294,12 +298,18 @@ def _relatives(knowledge: LookingUp, factor_id: str, side: str, seen: tuple[str,
         for relative in related
         if relative.factor_id is not None and relative.factor_id not in seen
     ]
+    if side == "children" and record.further_children:
+        found.append({"further": record.further_children})
+    return found
 
 
 def _grow(tree: Tree, relatives: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     for relative in relatives:
+        if "further" in relative:
+            tree.add(Text(f"and {relative['further']} further ones"))
+            continue
         branch = tree.add(Text(f"{relative['text']} ({relative['verdict']})"))
         _grow(branch, relative.get("parents") or relative.get("children") or [])
 

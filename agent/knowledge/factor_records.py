@@ -29,7 +29,9 @@ class FactorRecord:
     parents
         One attempt for each factor that any attempt at this one named as its parent and that is known.
     children
-        One attempt for each factor that names this one as its parent.
+        One attempt for each factor that names this one as its parent, from `first_child` on: a page of them.
+    all_children
+        How many such factors there are.
     """
 
     factor_id: str
@@ -38,6 +40,13 @@ class FactorRecord:
     attempts: tuple[int, ...] = ()
     parents: tuple[AttemptRecord, ...] = ()
     children: tuple[AttemptRecord, ...] = ()
+    first_child: int = 0
+    all_children: int = 0
+
+    @property
+    def further_children(self) -> int:
+        """How many children come after those of this page."""
+        return max(0, self.all_children - self.first_child - len(self.children))
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON types."""
@@ -48,4 +57,6 @@ class FactorRecord:
             "attempts": list(self.attempts),
             "parents": [parent.to_dict() for parent in self.parents],
             "children": [child.to_dict() for child in self.children],
+            "first_child": self.first_child,
+            "all_children": self.all_children,
         }

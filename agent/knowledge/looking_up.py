@@ -29,6 +29,8 @@ from agent.knowledge.word_search import ranked_matches
 _LESSONS = Columns("lessons", ("id", "run_id", "round", "kind", "text", "evidence", "created"), ("evidence",))
 _RELATED = "SELECT other_id FROM related_datasets WHERE panel_id = :panel ORDER BY other_id"
 _AT_ONCE = 500
+# Children that are read of a factor at once.
+CHILDREN = 200
 
 
 class LookingUp(Listing):
@@ -39,13 +41,16 @@ class LookingUp(Listing):
     def on_server(self) -> bool:
         """Whether it lies on a server, whose full-text search has words of its own."""
 
-    def get_factor(self, what: str, *, run_id: str | None = None, panel_id: str | None = None) -> FactorRecord:
+    def get_factor(
+        self, what: str, *, run_id: str | None = None, panel_id: str | None = None, first_child: int = 0
+    ) -> FactorRecord:
         """Return a factor by its id or a unique beginning of it, with verdicts, scores, parents and children.
 
-        `run_id` and `panel_id` narrow down which attempt is shown. Unknown or ambiguous: `InputError`.
+        `run_id` and `panel_id` narrow down which attempt is shown. Unknown or ambiguous: `InputError`. Of its children
+        a page is read, `CHILDREN` from `first_child` on: a parent of many is read as quickly as one of few.
         """
         with self.asking() as ask:
-            return get_factor(ask, what, run_id, panel_id)
+            return get_factor(ask, what, run_id, panel_id, first_child)
 
     def search_text(self, said: str, panel_id: str | None = None, limit: int | None = 30) -> list[Found]:
         """Return attempts in whose name, reason, claims, text or refusal all these words occur, the best first.
@@ -93,7 +98,7 @@ class LookingUp(Listing):
         return found
 
 
-def get_factor(ask: Ask, what: str, run_id: str | None, panel_id: str | None) -> FactorRecord:
+def get_factor(ask: Ask, what: str, run_id: str | None, panel_id: str | None, first_child: int = 0) -> FactorRecord:
     """Return the factor meant by `what`: its id, with or without ``factor:``, or the beginning of one.
 
     Raises
@@ -106,19 +111,41 @@ def get_factor(ask: Ask, what: str, run_id: str | None, panel_id: str | None) ->
     here = [a for a in own if (run_id is None or a.run_id == run_id) and (panel_id is None or a.panel_id == panel_id)]
     chosen = max(here, key=lambda a: (a.evaluation is not None, a.id))
     named = {parent for attempt in own for parent in attempt.parent_ids} - {factor_id}
-    children = attempts_where(
-        ask,
-        "WHERE id IN (SELECT attempt_id FROM attempt_parents WHERE parent = :factor) AND factor_id IS NOT NULL",
-        {"factor": factor_id},
-    )
+    children, total = _children(ask, factor_id, first_child)
     return FactorRecord(
         factor_id=factor_id,
         canonical=chosen.canonical or "",
         attempt=chosen,
         attempts=tuple(a.id for a in own),
         parents=one_each(_at_factors(ask, sorted(named))),
-        children=one_each(a for a in children if a.factor_id != factor_id),
+        children=children,
+        first_child=first_child,
+        all_children=total,
     )
+
+
+def _children(ask: Ask, factor_id: str, first: int) -> tuple[tuple[AttemptRecord, ...], int]:
+    """Return one attempt of each of a page of a factor's children, by when they were first tried, and their number."""
+    pairs = (
+        "FROM attempt_parents p JOIN attempts a ON a.id = p.attempt_id WHERE p.parent = :factor "
+        "AND a.factor_id IS NOT NULL AND a.factor_id <> :factor"
+    )
+    page = f"SELECT a.factor_id {pairs} GROUP BY a.factor_id ORDER BY min(a.id) LIMIT :most OFFSET :first"
+    names = [str(row[0]) for row in ask(page, {"factor": factor_id, "most": CHILDREN, "first": first})]
+    if not names:
+        return (), _count(ask, pairs, factor_id) if first else 0
+    among, given = listed("child", names)
+    found = attempts_where(
+        ask,
+        f"WHERE id IN (SELECT attempt_id FROM attempt_parents WHERE parent = :factor) AND factor_id IN ({among})",
+        {"factor": factor_id, **given},
+    )
+    whole = not first and len(names) < CHILDREN
+    return one_each(found), len(names) if whole else _count(ask, pairs, factor_id)
+
+
+def _count(ask: Ask, pairs: str, factor_id: str) -> int:
+    return next(int(row[0]) for row in ask(f"SELECT count(DISTINCT a.factor_id) {pairs}", {"factor": factor_id}))
 
 
 def _at_factors(ask: Ask, factor_ids: Sequence[str]) -> list[AttemptRecord]:

@@ -81,5 +81,6 @@ def view_of_factor(record: FactorRecord) -> dict[str, Any]:
             relation: [{"factor": one.factor_id, "text": one.canonical} for one in some]
             for relation, some in relatives.items()
         },
+        "all_children": record.all_children,
         "hidden": HIDDEN,
     }

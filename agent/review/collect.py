@@ -140,6 +140,7 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
             for relation, family in (("parent", record.parents), ("child", record.children))
             for related in family
         ],
+        further_children=record.further_children,
     )
 
 

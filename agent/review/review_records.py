@@ -199,6 +199,7 @@ class Review:
     claims: Mapping[str, str] = field(default_factory=dict)
     critiques: Sequence[Critique] = ()
     lineage: Sequence[RelatedFactor] = ()
+    further_children: int = 0
     sentence: str = ""
     forward: str = ""
     reasons: Sequence[str] = ()

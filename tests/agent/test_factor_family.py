@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from agent.knowledge import looking_up
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, RunRecord
 from agent.knowledge.run_config import RunConfig
 from agent.web.factor_family import Relative, find_family
+from tests.agent.commands import run
 from tests.agent.knowledge_rows import attempt, make_panel
 from tests.agent.web_client import Browser, text_of
 
@@ -26,10 +30,10 @@ def fill(place: str | Path, families: dict[int, tuple[int, ...]]) -> None:
     panel = make_panel()
     with KnowledgeBase.open(place) as kb:
         kb.register_dataset(panel)
-        run = kb.create_run(panel.id, RunConfig(data="toy"), 1)
-        kb.start_round(run.id, 1, {})
+        begun = kb.create_run(panel.id, RunConfig(data="toy"), 1)
+        kb.start_round(begun.id, 1, {})
         for number, parents in families.items():
-            kb.record_attempt(born(run, number, *parents))
+            kb.record_attempt(born(begun, number, *parents))
 
 
 def shape(one: Relative) -> dict[int, object]:
@@ -45,6 +49,38 @@ def shape(one: Relative) -> dict[int, object]:
 def family_of(place: str | Path, number: int) -> tuple[Relative, Relative]:
     with KnowledgeBase.open(place) as kb:
         return find_family(kb, kb.get_factor(named(number)).attempt)
+
+
+def test_children_are_read_by_pages(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On either kind of database: of a parent with many, no more are read than a page."""
+    monkeypatch.setattr(looking_up, "CHILDREN", 3)
+    fill(place, {1: (), 2: (1,), 3: (1,), 4: (1,), 5: (1, 2), 6: (2,), 7: (1,)})
+    with KnowledgeBase.open(place) as kb:
+        pages = [kb.get_factor(named(1), first_child=first) for first in (0, 3, 9)]
+        assert [[one.factor_id for one in page.children] for page in pages] == [
+            [named(2), named(3), named(4)],
+            [named(5), named(7)],
+            [],
+        ]
+        assert [page.all_children for page in pages] == [5, 5, 5]
+        assert [page.further_children for page in pages] == [2, 0, 0]
+        few = kb.get_factor(named(2))
+        assert (len(few.children), few.all_children, few.further_children) == (2, 2, 0)
+        assert kb.get_factor(named(7)).all_children == 0
+
+
+def test_further_children_are_said(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking_up, "CHILDREN", 2)
+    fill(home / "knowledge.db", {1: (), 2: (1,), 3: (1,), 4: (1,), 5: (4,)})
+    shown = run(capsys, "kb", "show", named(1))[1]
+    assert shown.count("child: ") == 2
+    assert "and 1 further children: --children-from 2" in shown
+    rest = run(capsys, "kb", "show", named(1), "--children-from", "2")[1]
+    assert f"child: {named(4)}" in rest
+    assert "further" not in rest
+    assert "and 1 further ones" in run(capsys, "kb", "lineage", named(1))[1]
 
 
 def test_three_steps_each_way_and_each_factor_once(place: str) -> None:

@@ -92,6 +92,16 @@ def test_a_run_is_started_watched_stopped_and_gone_on_with(address: str) -> None
         # Candidates come without the page being loaded again.
         page.wait_for_selector("[data-live=attempts] tr:nth-child(3)")
         assert "is under way" in page.inner_text("h1")
+        # A tab that nobody sees does not listen, and goes on where it was: each candidate once.
+        page.evaluate("Object.defineProperty(document, 'hidden', {get: () => window.away, configurable: true})")
+        page.evaluate("window.away = true; document.dispatchEvent(new Event('visibilitychange'))")
+        there = page.locator("[data-live=attempts] tr").count()
+        page.wait_for_timeout(3000)
+        assert page.locator("[data-live=attempts] tr").count() == there
+        page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_selector(f"[data-live=attempts] tr:nth-child({there + 1})")
+        places = page.locator("[data-live=attempts] td[data-label=Place]").all_inner_texts()
+        assert len(places) == len(set(places))
         # A second browser sees the same run, and one that closes does not end it.
         other = browser.new_page()
         other.goto(address)

@@ -42,10 +42,21 @@
     if (window.htmx) { window.htmx.process(line); }
   }
 
-  const source = new EventSource(place.dataset.events);
-  const on = (kind, act) => source.addEventListener(kind, (message) => act(JSON.parse(message.data)));
+  // A browser keeps six connections to a server: a tab that nobody sees gives its own back, and misses nothing.
+  const acts = [];
+  let source = null, seen = "", over = false;
+  const on = (kind, act) => acts.push([kind, act]);
+  function listen() {
+    if (source || over || document.hidden) { return; }
+    source = new EventSource(seen ? place.dataset.events.replace(/start=\d+/, `start=${seen}`) : place.dataset.events);
+    for (const [kind, act] of acts) {
+      source.addEventListener(kind, (message) => { seen = message.lastEventId || seen; act(JSON.parse(message.data)); });
+    }
+  }
+  function leave() { if (source) { source.close(); source = null; } }
+  document.addEventListener("visibilitychange", () => { if (document.hidden) { leave(); } else { listen(); } });
   // The page was drawn before the run was known: draw it again once.
-  on("run", () => { if (!part("done") && !loaded) { loaded = true; source.close(); window.location.reload(); } });
+  on("run", () => { if (!part("done") && !loaded) { loaded = true; over = true; leave(); window.location.reload(); } });
   // What the events add up to is added up by the server.
   on("state", (state) => {
     for (const name of ["stage", "done", "candidates", "calls", "tokens", "cost"]) { say(name, String(state[name])); }
@@ -62,5 +73,6 @@
   });
   on("attempt", (event) => { if (part("attempts")) { row(event); } });
   on("note", (event) => { const item = document.createElement("li"); item.textContent = event.text; part("notes").append(item); });
-  on("ended", () => { source.close(); window.location.reload(); });
+  on("ended", () => { over = true; leave(); window.location.reload(); });
+  listen();
 })();
