@@ -48,7 +48,7 @@ def role_names(prefix: str = PREFIX) -> RoleNames:
     if not _NAME.fullmatch(prefix):
         raise InputError(
             f"{prefix[:60]!r} cannot begin the name of a role",
-            "use small letters, digits and underscores, such as --prefix desk",
+            "use small letters, digits and underscores, such as --prefix research",
         )
     return RoleNames(*(f"{prefix}_{kind}" for kind in (READER, RESEARCHER, OWNER)))
 
