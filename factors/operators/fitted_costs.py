@@ -33,7 +33,7 @@ def _quantile(numbers: Sequence[float]) -> float:
 
 def _moment(numbers: Sequence[float]) -> float:
     """Up to the fourth, moments are sums that roll; beyond, each window is walked through."""
-    return 10.0 + 0.002 * numbers[0] if numbers[1] <= 4 else 12.0 + 0.6 * numbers[1] * numbers[0]
+    return 9.5 + 0.0007 * numbers[0] if numbers[1] <= 4 else 12.0 + 0.6 * numbers[1] * numbers[0]
 
 
 # Nanoseconds per bar and asset, and for each bar of the longest window.
@@ -47,16 +47,17 @@ FITTED: Mapping[str, Cost] = MappingProxyType({
     "ts_log_return": Cost(10.5),
     "ts_sum": Cost(1.8, 0.0004), "ts_mean": Cost(1.9, 0.0004), "ts_product": Cost(1.7, 0.0002),
     "ts_min": Cost(2.0, 0.0003), "ts_max": Cost(2.4, 0.0003), "ts_count": Cost(2.5, 0.0003),
-    "ts_sumif": Cost(3.9, 0.0003), "ts_scale": Cost(5.2, 0.0012),
-    "ts_std": Cost(4.4, 0.001), "ts_var": Cost(4.5, 0.001), "ts_zscore": Cost(4.9, 0.001), "ts_ir": Cost(5.0, 0.0008),
-    "ts_slope": Cost(4.2, 0.0008), "ts_resid": Cost(4.6, 0.0008), "ts_rsquare": Cost(6.4, 0.0014),
-    "ts_skew": Cost(10.5, 0.002), "ts_kurt": Cost(10.0, 0.003), "ts_moment": Cost(curve=_moment),
+    "ts_sumif": Cost(3.9, 0.0003), "ts_scale": Cost(5.2, 0.0006),
+    "ts_std": Cost(4.4, 0.0005), "ts_var": Cost(4.5, 0.0005), "ts_zscore": Cost(4.9, 0.0005),
+    "ts_ir": Cost(5.0, 0.0004),
+    "ts_slope": Cost(4.2, 0.0004), "ts_resid": Cost(4.6, 0.0004), "ts_rsquare": Cost(6.4, 0.0007),
+    "ts_skew": Cost(10.5, 0.001), "ts_kurt": Cost(9.5, 0.001), "ts_moment": Cost(curve=_moment),
     "ts_argmax": Cost(curve=_age), "ts_argmin": Cost(curve=_age),
     "ts_rank": Cost(curve=_rank), "ts_median": Cost(curve=_quantile), "ts_quantile": Cost(curve=_quantile),
     "ts_mad": Cost(4.0, 0.25),
-    "ts_decay_linear": Cost(4.1, 0.001), "ts_decay_exp": Cost(2.9, 0.0002), "ts_ema": Cost(1.2, 0.0001),
+    "ts_decay_linear": Cost(4.1, 0.0005), "ts_decay_exp": Cost(2.9, 0.0002), "ts_ema": Cost(1.2, 0.0001),
     "ts_sma": Cost(0.8), "ts_kama": Cost(7.2, 0.0005), "ts_backfill": Cost(2.4), "bars_since": Cost(0.8, 0.0001),
-    "ts_autocorr": Cost(13.0, 0.002), "ts_corr": Cost(10.7, 0.002), "ts_cov": Cost(9.3, 0.002),
+    "ts_autocorr": Cost(13.0, 0.002), "ts_corr": Cost(10.7, 0.001), "ts_cov": Cost(9.3, 0.001),
     "ts_beta": Cost(9.6, 0.0015),
     "cum_sum": Cost(3.5), "cum_mean": Cost(4.9), "cum_max": Cost(5.0), "cum_min": Cost(5.0), "cum_product": Cost(4.2),
     "cum_count": Cost(4.9), "trade_when": Cost(7.2, 0.0002), "hump": Cost(2.4),

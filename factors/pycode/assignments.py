@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 
 from factors.pycode.choices import masked
+from factors.pycode.constants import constant_of, formatted
 from factors.pycode.expressions import ExpressionReader
-from factors.pycode.values import Columns, FrameValue, Listed, Plain, SeriesValue, Value, code_of, dotted
+from factors.pycode.values import Columns, FrameValue, Listed, Mapped, Plain, SeriesValue, Value, code_of, dotted
 from factors.syntax import RawName
 from factors.table import STANDARD_FIELDS
 
@@ -51,6 +52,8 @@ class AssigningReader(ExpressionReader):
             for one, part in zip(target.elts, value.parts, strict=True):
                 self.assign(one, part)
             return value
+        if isinstance(target, ast.Subscript) and self.entry(target, value):
+            return value
         if isinstance(target, ast.Subscript) and (found := self.mask(target, value)) is not None:
             return found
         if isinstance(target, ast.Subscript) and self.new_column(target, value):
@@ -72,6 +75,20 @@ class AssigningReader(ExpressionReader):
         word = str(name.value)
         owner.columns.pop(word, None)
         owner.columns[word] = value
+        return True
+
+    def entry(self, target: ast.Subscript, value: Value) -> bool:
+        """`parts['fast'] = x` of a dictionary; False where it is another assignment."""
+        owner = self.names.get(target.value.id) if isinstance(target.value, ast.Name) else None
+        if not isinstance(owner, Mapped):
+            return False
+        known, key = constant_of(self, target.slice)
+        if not known and isinstance(target.slice, ast.JoinedStr):
+            key = formatted(self, target.slice).value
+        elif not known:
+            raise self.places.fault(target, "keys of a dictionary are texts or numbers", "write them out")
+        assert isinstance(target.value, ast.Name)
+        self.names[target.value.id] = Mapped({**owner.parts, key: value})
         return True
 
     def mask(self, target: ast.Subscript, value: Value) -> Value | None:

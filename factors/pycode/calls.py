@@ -8,7 +8,7 @@ import math
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.choices import selected
 from factors.pycode.column_methods import across_group, by_rows, clipped, groupby, method_of, rounded
-from factors.pycode.constants import constant_of
+from factors.pycode.constants import constant_of, formatted
 from factors.pycode.conversions import cast
 from factors.pycode.eval_texts import evaluated
 from factors.pycode.harmless import FRAME_METHODS, check_harmless
@@ -341,7 +341,14 @@ def _item(reader: Reader, node: ast.Subscript, owner: Mapped | Listed) -> Value:
     """`params['fast']` and `windows[0]`."""
     if isinstance(owner, Listed) and code_of(node.slice) == "::-1":
         return Listed(owner.parts[::-1])
+    if isinstance(node.slice, ast.Tuple) and isinstance(owner, Listed) and len(node.slice.elts) == 2:
+        # `np.corrcoef(x, y)[0, 1]`.
+        row = _item(reader, ast.copy_location(ast.Subscript(node.value, node.slice.elts[0]), node), owner)
+        if isinstance(row, Listed):
+            return _item(reader, ast.copy_location(ast.Subscript(node.value, node.slice.elts[1]), node), row)
     known, key = constant_of(reader, node.slice)
+    if not known and isinstance(node.slice, ast.JoinedStr):
+        known, key = True, formatted(reader, node.slice).value
     if known and isinstance(owner, Mapped) and key in owner.parts:
         return owner.parts[key]
     if known and isinstance(owner, Listed) and isinstance(key, float) and -len(owner.parts) <= key < len(owner.parts):

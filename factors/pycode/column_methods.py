@@ -62,6 +62,9 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
     if method in PAIR_METHODS:
         if arguments.plain("axis") not in (None, 0.0, "index", "rows"):
             raise reader.places.fault(node, f"{method} is read bar by bar", "leave axis out, or write axis=0")
+        if arguments.plain("fill_value") is not None:
+            why = "fill_value puts a number in the place of what is missing"
+            raise reader.places.fault(node, why, "write .fillna(0) before, where that is meant")
         return SeriesValue(reader.ours(PAIR_METHODS[method], node, x, arguments.raw("other")))
     if method in COLUMN_METHODS:
         check_harmless(reader, node, method, COLUMN_METHODS[method])
@@ -333,7 +336,11 @@ def groupby(reader: Reader, node: ast.Call, of: SeriesValue | FrameValue) -> Gro
         return Grouped("asset", series, frame)
     if word in TIME_KEYS:
         return Grouped("time", series, frame)
-    raise reader.places.fault(node, f"groups by {word[:40]!r} are not read", "group by the asset or by the time")
+    if isinstance(key, float):
+        why = "groups by a level's number are not read"
+        raise reader.places.fault(node, why, "name it: groupby(level='symbol') or groupby(level='date')")
+    hint = "group by the asset ('symbol') or by the time ('date'); for sectors write group_neutralize(x, sector)"
+    raise reader.places.fault(node, f"groups by {word[:40]!r} are not read", hint)
 
 
 def _of_one_asset(reader: Reader, name: str, frame: FrameValue, body: Body) -> Value:

@@ -63,6 +63,8 @@ def numpy_of_list(reader: Reader, node: ast.Call, name: str) -> Value | None:
         return spaced(reader, node)
     if name == "polyfit":
         return _line(reader, node)
+    if name == "corrcoef":
+        return _with_time(reader, node)
     if name == "reduce" and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Attribute):
         given = reader.expr(node.args[0]) if len(node.args) == 1 and not node.keywords else None
         word = _REDUCED.get(node.func.value.attr)
@@ -95,6 +97,22 @@ def numpy_of_list(reader: Reader, node: ast.Call, name: str) -> Value | None:
     if name in ("mean", "nanmean", "average"):
         total = reader.ours("div", node, total, bars_of(reader, node, len(given.parts)))
     return SeriesValue(total)
+
+
+def _with_time(reader: Reader, node: ast.Call) -> Value | None:
+    """`np.corrcoef(np.arange(n), x)` of a window: the table of its correlations with time."""
+    whole = reader.whole
+    given = [reader.expr(part) for part in node.args]
+    if whole is None or not isinstance(whole.bars, RawNumber) or len(given) != 2 or node.keywords:
+        return None
+    places = next((found for found in map(numbers_of, given) if found is not None), None)
+    column = next((one for one in given if isinstance(one, SeriesValue)), None)
+    if places != list(range(int(whole.bars.value))) or column is None or holds_number(whole, column.raw):
+        return None
+    at, names = reader.places.at(node), {"x": column.raw, "d": whole.bars}
+    found = _one_number(reader, formula("sign(ts_slope(x, d)) * sqrt(ts_rsquare(x, d))", at, names))
+    one = _one_number(reader, RawNumber(1.0, "", at))
+    return Listed((Listed((one, found)), Listed((found, one))))
 
 
 def _line(reader: Reader, node: ast.Call) -> Value | None:
