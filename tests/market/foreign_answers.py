@@ -64,7 +64,7 @@ def of_exchanges() -> Iterator[tuple[str, Any, dict[str, pd.DataFrame]]]:
     yield "kraken", {"error": [], "result": {"XXBTZUSD": each(HOUR, lambda r: [seconds(r.ts), str(r.open), str(r.high), str(r.low), str(r.close), str(r.close), str(r.volume), 44]), "last": 1}}, {"XXBTZUSD": HOUR}
     whole = each(HOUR, lambda r: {"date": f"{r.ts:%Y-%m-%dT%H:%M:%S}+00:00", "open": r.open, "high": r.high, "low": r.low, "close": r.close, "volume": r.volume})
     yield "tiingo_crypto", [{"ticker": "btcusd", "priceData": whole}, {"ticker": "ethusd", "priceData": [dict(one, volume=one["volume"] + 1) for one in whole]}], {"btcusd": HOUR, "ethusd": OTHER}
-    yield "stream", each(HOUR, lambda r: {"e": "kline", "k": {"t": seconds(r.ts) * 1000, "T": seconds(r.ts) * 1000 + 3599999, "s": "BTCUSDT", "i": "1h", "o": str(r.open), "c": str(r.close), "h": str(r.high), "l": str(r.low), "v": str(r.volume), "n": 4, "x": True, "q": str(money(r))}}), {"BTCUSDT": WITH_MONEY}
+    yield "stream", each(HOUR, lambda r: {"e": "kline", "k": {"t": seconds(r.ts) * 1000, "T": seconds(r.ts) * 1000 + 3599999, "s": "BTCUSDT", "i": "1h", "o": str(r.open), "c": str(r.close), "h": str(r.high), "l": str(r.low), "v": str(r.volume), "n": 4, "x": True, "q": str(money(r)), "f": 1, "L": 4, "V": "1.0", "Q": "2.0", "B": "0"}}), {"BTCUSDT": WITH_MONEY}
 
 
 def answers() -> Iterator[Answer]:
