@@ -24,14 +24,14 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "日付け", "tarih", "dates", "time_period_start", "time_key", "created_at",
         "started_at", "begin", "ticks", "_time", "dtyyyymmdd",
         "trddt", "traddt", "date1", "datadate", "candle_date_time_utc", "week", "month", "quarter", "datenum", "ngay",
-        "tanggal", "التاريخ",
+        "tanggal", "التاريخ", "ημερομηνια", "วันที่", "time_period",
     ),
     "symbol": (
         "symbol", "ticker", "tic", "asset", "pair", "instrument", "code", "ts_code", "order_book_id", "stock_code",
         "stkcd", "permno", "sid", "secid", "act_symbol", "asset_id", "coin", "sym", "ric", "tckrsymb", "name",
         "isin", "股票代码", "代码",
         "证券代码",
-        "コード", "종목코드", "тикер", "securitiescode", "securities_code", "銘柄コード", "ativo",
+        "コード", "종목코드", "тикер", "securitiescode", "securities_code", "銘柄コード", "ativo", "series_key", "key",
     ),
     "open": (
         "open", "o", "open_price",
@@ -41,7 +41,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "eroffn.", "otwarcie", "acılıs", "開盤價", "開市價",
         "price_open", "opening_price", "opnprc", "opnpric", "openprc",
         "first_trade_price", "prcod", "open_prc", "mo cua", "pembukaan", "oppningskurs", "oteviraci", "apning",
-        "avaus", "nyito", "الافتتاح",
+        "avaus", "nyito", "الافتتاح", "ανοιγμα", "ราคาเปิด", "เปิด", "開市",
     ),
     "high": (
         "high", "h", "high_price",
@@ -50,7 +50,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "plus haut", "haut", "+haut", "最高", "最高价", "高値", "고가", "максимум", "макс.", "макс", "high_1",
         "高", "najwyzszy", "yuksek", "hoog", "最高價", "price_high", "hiprc", "hghpric", "askhi",
         "high_trade_price", "prchd", "max.", "en yuksek", "cao nhat", "tertinggi", "hogsta",
-        "maximum", "ylin", "الأعلى",
+        "maximum", "ylin", "الأعلى", "υψηλο", "ราคาสูงสุด", "สูงสุด",
     ),
     "low": (
         "low", "l", "low_price",
@@ -59,6 +59,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "+bas", "最低", "最低价", "安値", "저가", "минимум", "мин.", "мин", "low_1",
         "低", "najnizszy", "dusuk", "laag", "最低價", "price_low", "loprc", "lwpric", "bidlo", "low_trade_price",
         "prcld", "min.", "en dusuk", "thap nhat", "terendah", "lagsta", "minimum", "alin", "الأدنى",
+        "χαμηλο", "ราคาต\u0e48\u0e4d\u0e32สุด",
     ),
     "close": (
         "close", "c", "close_price",
@@ -69,7 +70,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "zamkniecie", "ostatnio", "simdi", "laatste", "slot", "收盤價", "收市價",
         "price_close", "closing_price", "clsprc",
         "clspric", "last_trade_price", "prccd", "prc", "kapanıs", "kapanis", "đong cua", "penutupan",
-        "stangningskurs", "zaver", "paatos", "zaro", "الإغلاق",
+        "stangningskurs", "zaver", "paatos", "zaro", "الإغلاق", "κλεισιμο", "ราคาปิด", "ปิด", "収市", "收市",
     ),
     "volume": (
         "volume", "v", "vol",
@@ -81,7 +82,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "no_of_shares", "ttl_trd_qnty", "ttltradgvol", "dnshrtrd", "cshtrd", "base_token_volume",
         "candle_acc_trade_volume", "tickqty", "last_traded_volume", "売買高", "acvol_uns", "acvol_1",
         "quantita", "quantidade", "quantite", "cantidad", "hacim", "khoi luong", "omsatt antal", "objem",
-        "vaihto", "forgalom", "الحجم",
+        "vaihto", "forgalom", "الحجم", "ογκος", "ปริมาณ",
     ),
     "amount": (
         "amount", "quote_volume", "quote_asset_volume", "quote asset volume", "turnover", "money", "tottrdval",
@@ -106,7 +107,19 @@ _OF_MONEY = frozenset(
 )
 _OF_PIECES = frozenset({"stuck", "stk", "stk.", "shares", "pieces", "titres", "株", "股", "주", "шт", "шт."})
 # A last resort, where nothing is called a close.
-PRICE_WORDS = ("price", "adj close", "adj_close", "adjclose", "value", "nav", "kurs", "precio", "prix", "prezzo")
+PRICE_WORDS = (
+    "price",
+    "adj close",
+    "adj_close",
+    "adjclose",
+    "value",
+    "nav",
+    "kurs",
+    "precio",
+    "prix",
+    "prezzo",
+    "obs_value",
+)
 # Words of languages whose dates begin with the day.
 DAY_FIRST = frozenset(
     [
@@ -142,6 +155,8 @@ DAY_FIRST = frozenset(
         "otwarcie",
         "ngay",
         "tanggal",
+        "откр",
+        "закр",
     ]
 )
 KEYS = ("ts", "symbol")

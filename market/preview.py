@@ -14,7 +14,7 @@ from market.files import long_of
 from market.panel import OHLCV
 from market.quality import check_ohlcv
 from market.reading.conventions import FileConventions, TimeForm
-from market.reading.long_rows import with_times
+from market.reading.date_parts import with_times
 from market.reading.plausible import bar_length
 from market.reading.times import parse_times, unit_of, zone_of
 from market.table_files import read_file

@@ -19,6 +19,7 @@ _DATE_ALONE = (
     r"\d{8}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T]00:00(:00)?)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{6}"
     r"|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"
 )
+_AFTER_CLOCK = r"(?<=\d) ?(?:Uhr|h|ч)\.?$"
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{4}|\d{6}"
 _YEARS = ("year", "yr", "yyyy", "jahr", "annee", "ano", "anno", "год", "年", "年份")
 _MONTHS, _DAYS = ("month", "mon", "mm", "mo"), ("day", "dd", "mday", "dom")
@@ -44,7 +45,7 @@ def with_times(frame: pd.DataFrame) -> pd.DataFrame:
             return frame.drop(columns=[clock])
         texts = clocks.astype("int64").astype(str).str.zfill(width)
     else:
-        texts = clocks.astype(str).str.strip()
+        texts = clocks.astype(str).str.strip().str.replace(_AFTER_CLOCK, "", regex=True)
         if texts.str.fullmatch(r"0+|00:00(:00)?").all():
             return frame.drop(columns=[clock])
     joined = (days + " " + texts).where(dates.notna() & clocks.notna())
@@ -111,5 +112,5 @@ def _are_clocks(column: pd.Series) -> bool:
     if pd.api.types.is_numeric_dtype(known):
         values = known.to_numpy(dtype=np.float64)
         return bool(len(values)) and bool(((values >= 0) & (values < 240_000) & (values % 1 == 0)).all())
-    sample = known.head(200).astype(str).str.strip()
+    sample = known.head(200).astype(str).str.strip().str.replace(_AFTER_CLOCK, "", regex=True)
     return bool(len(sample)) and bool(sample.str.fullmatch(_CLOCK).all())

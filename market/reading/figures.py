@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from market.reading.conventions import FileConventions
-from market.reading.long_rows import with_times
+from market.reading.date_parts import with_times
 from market.table_files import read_file
 from market.wide import from_matrix
 

@@ -178,6 +178,8 @@ def _time_form(frame: pd.DataFrame, recipe: Recipe | None, reading: FileConventi
 
 def _recipe_columns(frame: pd.DataFrame, recipe: Recipe | None) -> dict[str, str]:
     lowered = {plain_name(column): str(column) for column in frame.columns}
+    # Where q and Q are two columns, q is meant.
+    lowered |= {str(column): str(column) for column in frame.columns if str(column) in lowered}
     wanted = recipe.columns if recipe is not None else {}
     return {ours: lowered[plain] for ours, plain in wanted.items() if plain in lowered}
 

@@ -65,7 +65,10 @@ def bar_length(long: pd.DataFrame) -> int:
     within = steps[same & (steps > 0)]
     steps, counts = np.unique(within if len(within) else np.diff(np.unique(times)), return_counts=True)
     if not len(steps):
-        raise InputError("the data has fewer than two bars", "is it the right file?")
+        raise InputError(
+            f"all {len(long)} rows are of one time: the data has fewer than two bars",
+            "is it the right file? if another column holds its times, say --column ts=NAME",
+        )
     return int(steps[np.argmax(counts)])
 
 

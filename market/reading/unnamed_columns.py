@@ -74,9 +74,9 @@ def _ask_for_bars(renamed: pd.DataFrame, others: Sequence[str], path: Path) -> N
             options = " ".join(f"--column {ours}={quoted(name)}" for ours, name in prices.items())
             raise InputError(f"{path} has no column for open, high, low; {', '.join(prices.values())} may be", options)
     if there == list(OHLCV[:4]):
-        counts = [c for c in others if not re.search(_OTHER_COUNTS, plain_name(c)) and counts(renamed[c].dropna())]
-        if len(counts) == 1:
-            raise _may_be("volume", str(counts[0]), path)
+        counting = [c for c in others if not re.search(_OTHER_COUNTS, plain_name(c)) and counts(renamed[c].dropna())]
+        if len(counting) == 1:
+            raise _may_be("volume", str(counting[0]), path)
 
 
 def counts(values: pd.Series) -> bool:

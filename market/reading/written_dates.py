@@ -47,7 +47,10 @@ _CHANGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^(\d{4}\. ?\d{1,2}\. ?\d{1,2})\.$"), r"\1"),
     (re.compile(r"\b(\d{1,2})(?:st|nd|rd|th|º|er)\b"), r"\1"),
 )  # fmt: skip
+_DAY_AND_CLOCK = r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?"
 _PERIODS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    # Of a span its begin: 2020-01-06/2020-01-12 of pandas, {2020-01-06 09:30:00, …} of Spark, [2020-01-06, …).
+    (re.compile(rf"[{{(\[]?({_DAY_AND_CLOCK})(?:/|, ?)(?:{_DAY_AND_CLOCK})[}})\]]?"), lambda hit: hit[1]),
     (re.compile(r"(\d{4})[- ]?M(\d{1,2})"), lambda hit: f"{hit[1]}-{int(hit[2]):02d}-01"),
     (re.compile(r"(\d{4})[- ]?Q([1-4])"), lambda hit: f"{hit[1]}-{3 * int(hit[2]) - 2:02d}-01"),
     (re.compile(r"Q([1-4])[-/ ]?(\d{4})"), lambda hit: f"{hit[2]}-{3 * int(hit[1]) - 2:02d}-01"),

@@ -61,6 +61,10 @@ def of_exchanges() -> Iterator[tuple[str, Any, dict[str, pd.DataFrame]]]:
     yield "dydx", {"candles": each(HOUR[::-1], lambda r: {"startedAt": f"{r.ts:%Y-%m-%dT%H:%M:%S}.000Z", "ticker": "BTC-USD", "resolution": "1HOUR", "low": str(r.low), "high": str(r.high), "open": str(r.open), "close": str(r.close), "baseTokenVolume": str(r.volume), "usdVolume": str(money(r)), "trades": 2})}, {"BTC-USD": WITH_MONEY}
     yield "upbit", each(HOUR[::-1], lambda r: {"market": "KRW-BTC", "candle_date_time_utc": f"{r.ts:%Y-%m-%dT%H:%M:%S}", "candle_date_time_kst": f"{r.ts + pd.Timedelta('9h'):%Y-%m-%dT%H:%M:%S}", "opening_price": r.open, "high_price": r.high, "low_price": r.low, "trade_price": r.close, "timestamp": seconds(r.ts) * 1000 + 3598123, "candle_acc_trade_price": money(r), "candle_acc_trade_volume": r.volume, "unit": 60}), {"KRW-BTC": WITH_MONEY}
     yield "clickhouse", {"meta": [{"name": "ts", "type": "DateTime"}], "data": each(HOUR, lambda r: {"ts": f"{r.ts:%Y-%m-%d %H:%M:%S}", "open": r.open, "high": r.high, "low": r.low, "close": r.close, "volume": r.volume}), "rows": 60, "statistics": {"elapsed": 0.01}}, {"clickhouse": HOUR}
+    yield "kraken", {"error": [], "result": {"XXBTZUSD": each(HOUR, lambda r: [seconds(r.ts), str(r.open), str(r.high), str(r.low), str(r.close), str(r.close), str(r.volume), 44]), "last": 1}}, {"XXBTZUSD": HOUR}
+    whole = each(HOUR, lambda r: {"date": f"{r.ts:%Y-%m-%dT%H:%M:%S}+00:00", "open": r.open, "high": r.high, "low": r.low, "close": r.close, "volume": r.volume})
+    yield "tiingo_crypto", [{"ticker": "btcusd", "priceData": whole}, {"ticker": "ethusd", "priceData": [dict(one, volume=one["volume"] + 1) for one in whole]}], {"btcusd": HOUR, "ethusd": OTHER}
+    yield "stream", each(HOUR, lambda r: {"e": "kline", "k": {"t": seconds(r.ts) * 1000, "T": seconds(r.ts) * 1000 + 3599999, "s": "BTCUSDT", "i": "1h", "o": str(r.open), "c": str(r.close), "h": str(r.high), "l": str(r.low), "v": str(r.volume), "n": 4, "x": True, "q": str(money(r)), "f": 1, "L": 4, "V": "1.0", "Q": "2.0", "B": "0"}}), {"BTCUSDT": WITH_MONEY}
 
 
 def answers() -> Iterator[Answer]:

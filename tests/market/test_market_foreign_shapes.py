@@ -14,7 +14,7 @@ from market.files import import_as
 from market.panel import Panel
 from market.reading.conventions import FileConventions
 from tests.market.foreign_answers import answers
-from tests.market.foreign_texts import DAY, HOUR, MINUTE, TEXTS, Text
+from tests.market.foreign_texts import DAY, HOUR, MINUTE, QUARTERS, TEXTS, Text
 from tests.market.own_shapes import FIELDS, lines, text
 
 AUTO = FileConventions()
@@ -153,7 +153,7 @@ def test_units_of_a_name_are_said_and_may_be_denied(tmp_path: Path) -> None:
     ("head", "says"),
     [
         ("Datum,Eröffnungskurs,Höchst,Tiefst,Schlusskurs,volume", "open=Eröffnungskurs --column high=Höchst"),
-        ("date,open,high,low,close,Objem", "--column volume=Objem, or --column other_objem=Objem"),
+        ("date,open,high,low,close,Kolicina", "--column volume=Kolicina, or --column other_kolicina=Kolicina"),
     ],
 )
 def test_prices_and_volumes_of_unknown_names_beside_known_ones_are_asked_for(
@@ -162,3 +162,37 @@ def test_prices_and_volumes_of_unknown_names_beside_known_ones_are_asked_for(
     (tmp_path / "x.csv").write_bytes(text(head, lines(DAY, "%Y-%m-%d")))
     with pytest.raises(InputError, match=says):
         import_as([tmp_path / "x.csv"], AUTO)
+
+
+def test_a_running_total_beside_its_steps_is_no_volume(tmp_path: Path) -> None:
+    total = MINUTE.assign(period_volume=MINUTE["volume"], volume=MINUTE["volume"].cumsum())
+    assert outcome(tmp_path / "x.csv", total.to_csv(index=False), {"x": MINUTE}) == ""
+
+
+def test_keys_of_frames_put_together_are_the_assets(tmp_path: Path) -> None:
+    assert outcome(tmp_path / "x.csv", pd.concat(two_assets()).to_csv(), two_assets()) == ""
+
+
+def test_days_of_matlab_are_dates(tmp_path: Path) -> None:
+    days = (DAY["ts"] - pd.Timestamp("1970-01-01")).dt.days + 719_529
+    assert (
+        outcome(
+            tmp_path / "x.csv", DAY.assign(ts=days).rename(columns={"ts": "datenum"}).to_csv(index=False), {"x": DAY}
+        )
+        == ""
+    )
+
+
+def test_bars_of_an_evening_session_keep_their_times(tmp_path: Path) -> None:
+    sunday = DAY.assign(ts=DAY["ts"] - pd.Timedelta("6h"))
+    assert outcome(tmp_path / "x.csv", sunday.to_csv(index=False), {"x": sunday}) == ""
+
+
+def test_money_is_not_taken_from_a_column_that_is_none(tmp_path: Path) -> None:
+    other = DAY.assign(score=DAY["volume"] * DAY["close"] * 1.05)
+    assert outcome(tmp_path / "x.csv", other.to_csv(index=False), {"x": other}) == ""
+
+
+def test_fiscal_years_are_refused_with_the_reason(tmp_path: Path) -> None:
+    rows = text("period,open,high,low,close,volume", lines(QUARTERS, lambda t: f"FY{t.year}Q{t.quarter}"))
+    assert "of a fiscal year, whose first month the file does not say" in outcome(tmp_path / "x.csv", rows, {})
