@@ -131,12 +131,12 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
 
         The disk is not waited for: after a power cut, what is lost of it is made again from the replies, which are.
         """
-        return self._write(lambda session: attempts.add_attempt(session, attempt, self._memory), relaxed=True)
+        return self._record(lambda session: attempts.add_attempt(session, attempt, self._memory))
 
     def record_attempts(self, new: Sequence[NewAttempt]) -> None:
         """Record several attempts in one transaction; see `record_attempt`."""
         if new:
-            with self._writing(relaxed=True) as session:
+            with self._recording() as session:
                 for attempt in new:
                     attempts.add_attempt(session, attempt, self._memory)
 

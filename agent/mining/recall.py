@@ -26,7 +26,7 @@ class Recalled:
     """Attempts on the data, oldest first, and their stored returns; none where the run has no memory.
 
     Of more than a few thousand, a part is recalled; what is counted or compared is counted among the `typical` (see
-    `agent.knowledge.recalling`), of a `total` of attempts.
+    `agent.knowledge.recalling`), of a `total` of attempts. `computed` is what `added_scores` computed a round before.
     """
 
     attempts: Sequence[AttemptRecord]
@@ -35,11 +35,12 @@ class Recalled:
     total: int
     steering: Steering = field(default_factory=lambda: steering("train"))
     marginal: bool = True
+    computed: dict[object, float] | None = None
 
     @cached_property
     def added(self) -> Mapping[int, float]:
         """What each attempt added, by id, when it came."""
-        return added_scores(self.attempts, self.returns, self.steering.passes)
+        return added_scores(self.attempts, self.returns, self.steering.passes, self.computed)
 
     @cached_property
     def worth(self) -> Mapping[int, float]:
@@ -76,9 +77,9 @@ def recall(knowledge: KnowledgeBase, dataset: str, loop: LoopSettings, *, until:
     if not loop.memory:
         return Recalled([], StoredReturns(), [], 0, how, loop.marginal)
     found = knowledge.recalled(dataset, until=until)
-    return Recalled(
-        found.attempts, returns_on(knowledge, dataset, found), found.typical, found.total, how, loop.marginal
-    )
+    returns = returns_on(knowledge, dataset, found)
+    computed = knowledge.computed.setdefault(("added", dataset, loop.feedback), {})
+    return Recalled(found.attempts, returns, found.typical, found.total, how, loop.marginal, computed)
 
 
 def returns_on(knowledge: KnowledgeBase, dataset: str, of: RecalledAttempts) -> StoredReturns:

@@ -95,10 +95,18 @@ _PROCESSES: list[list[tuple[list[str], int, set[str]]]] = [
         (["eval", "cs_rank(close)", "--data", "s"], 0, _MODELS | _STATISTICS | {"alembic"}),
         (["holdout", "nothing", "--yes"], 2, _MODELS | _STATISTICS | {"alembic"}),
     ],
+    # The mock asks by the client of a real server, which is imported with the first question.
+    [
+        (
+            ["mine", "--data", "s", "--llm", "mock", "--rounds", "1", "--candidates", "1", "--no-gate"],
+            0,
+            _MODELS - {"openai"} | _STATISTICS | {"alembic", "scipy.optimize"},
+        )
+    ],
 ]
 
 
-@pytest.mark.parametrize("commands", _PROCESSES, ids=["without data", "sql", "with data"])
+@pytest.mark.parametrize("commands", _PROCESSES, ids=["without data", "sql", "with data", "a run"])
 def test_a_command_imports_only_what_it_uses(home: Path, commands: list[tuple[list[str], int, set[str]]]) -> None:
     found = run_all([["-w", str(home), *argv] for argv, _, _ in commands])
     for (argv, code, forbidden), (ended, modules) in zip(commands, found, strict=True):

@@ -123,9 +123,9 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_there(tmp_path: Path) -> Non
     with KnowledgeBase.open(path) as kb:
         kb.record_attempt(NewAttempt(run, 1, 0, "small", "parse"))
 
-        @event.listens_for(kb._engine, "begin")
-        def no_room(connection: object) -> None:
-            connection.exec_driver_sql("PRAGMA max_page_count=1")  # type: ignore[attr-defined]  # a Connection
+        @event.listens_for(kb._engine, "checkout")
+        def no_room(connection: sqlite3.Connection, *_rest: object) -> None:
+            connection.execute("PRAGMA max_page_count=1")
 
         with pytest.raises(InputError, match="disk is full") as caught:
             kb.record_attempt(NewAttempt(run, 1, 1, "x" * 5_000_000, "parse"))

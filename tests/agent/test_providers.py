@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from agent.cli.attempt_tables import run_summary
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.run_config import RunConfig, read_run_config
 from agent.llm.providers import Provider, own_providers, provider_named
+from agent.llm.providers.late import LateConnection
+from agent.llm.providers.nothing import NoConnection
 from market.errors import InputError
 from market.plugins import _scan
 from tests.agent.commands import as_json, refused, run
@@ -172,3 +175,18 @@ def test_one_file_knows_the_client_of_openai() -> None:
     holders = [p.relative_to(root).as_posix() for p in root.rglob("*.py") if "openai.A" in p.read_text("utf-8")]
     allowed = {"llm/openai_connection.py", "llm/chat.py", "llm/responses.py"}
     assert set(holders) == allowed
+
+
+def test_a_connection_is_opened_when_it_is_first_asked() -> None:
+    opened: list[NoConnection] = []
+
+    def connect() -> NoConnection:
+        opened.append(NoConnection())
+        return opened[-1]
+
+    late = LateConnection(connect, ("max_tokens", None))
+    assert late.bounds == ("max_tokens", None)
+    asyncio.run(late.close())
+    assert not opened
+    assert late.url == late.url == NoConnection().url
+    assert len(opened) == 1

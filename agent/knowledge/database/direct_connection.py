@@ -152,8 +152,10 @@ def _remember(key: tuple[object, ...], words: _Words) -> _Words:
     return words
 
 
-def direct(session: Session) -> Connection:
-    """Return what runs statements in the transaction of a session in the quickest way."""
+def direct(session: Session | Connection) -> Connection:
+    """Return what runs statements in the transaction of a session in the quickest way; a connection is that itself."""
+    if not isinstance(session, Session):
+        return session
     # Of each transaction its own; to ask a session for its connection takes longer than most statements.
     begun, known = session.info.get(_KEY, (None, None))
     if known is None or begun is not session.get_transaction():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,9 +26,10 @@ class BaseLocation:
         """The file, or None for a server."""
         return Path(self.url.database or "") if self.url.get_backend_name() == "sqlite" else None
 
-    @property
+    @cached_property
     def on_server(self) -> bool:
         """Whether a server holds it."""
+        # Asked in each transaction.
         return self.path is None
 
     def __str__(self) -> str:

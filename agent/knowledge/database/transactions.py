@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, cast
@@ -14,7 +14,7 @@ from typing import Self, TypeVar, cast
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from agent.knowledge.database import schema
+from agent.knowledge.database import connection, schema
 from agent.knowledge.database.connection import for_reading, for_writing, make_engine, migrate, revision_of, use_wal
 from agent.knowledge.database.database_errors import Unreachable, in_words
 from agent.knowledge.database.direct_connection import DirectConnection
@@ -27,6 +27,7 @@ from market.errors import InputError
 WAITS = (1, 2, 4, 8, 15, 30, 30, 30)
 _SLICE = 0.25
 Result = TypeVar("Result")
+Given = TypeVar("Given")
 
 
 def _to_stderr(said: str) -> None:
@@ -51,6 +52,8 @@ class Handle:
         self._relaxed = for_writing(engine, relaxed=True)
         self.announce: Callable[[str], None] = _to_stderr
         self.stopping: Callable[[], bool] = lambda: False
+        # Figures that follow from what never changes here, for whoever will compute them again; lost with this object.
+        self.computed: dict[object, dict[object, float]] = {}
         self._given_up = False
 
     @classmethod
@@ -116,30 +119,59 @@ class Handle:
                 return
             time.sleep(_SLICE)
 
-    def _write(self, work: Callable[[Session], Result], *, relaxed: bool = False) -> Result:
+    def _write(self, work: Callable[[Session], Result]) -> Result:
         """Do work that changes nothing when it is done twice; again where the connection broke in the midst of it."""
+        return self._twice(self._writing, work)
+
+    def _record(self, work: Callable[[Session | Connection], Result]) -> Result:
+        """Do work as `_write` does, without waiting for the disk; see `_recording`."""
+        return self._twice(self._recording, work)
+
+    def _twice(self, begin: Callable[[], AbstractContextManager[Given]], work: Callable[[Given], Result]) -> Result:
         try:
-            with self._writing(relaxed=relaxed) as session:
-                return work(session)
+            with begin() as given:
+                return work(given)
         except Unreachable:
             if self._given_up:
                 raise
-        with self._writing(relaxed=relaxed) as session:
-            return work(session)
+        with begin() as given:
+            return work(given)
+
+    @contextmanager
+    def _recording(self) -> Iterator[Session | Connection]:
+        """Lend a transaction that writes without waiting for the disk, in the quickest way, for what is often written.
+
+        What an error breaks off is rolled back when the connection is given back.
+        """
+        if self.place.on_server:
+            with self._writing(relaxed=True) as session:
+                yield session
+            return
+        try:
+            with in_words(self.place), closing(self._engine.raw_connection()) as borrowed:
+                driver = borrowed.driver_connection
+                assert isinstance(driver, sqlite3.Connection)
+                driver.execute(f"PRAGMA synchronous={connection.RELAXED}")
+                driver.execute("BEGIN IMMEDIATE")
+                yield cast(Connection, DirectConnection(driver, self._engine.dialect))
+                driver.execute("COMMIT")
+        except BaseException:
+            self._memory.forget_uncommitted()
+            raise
 
     @contextmanager
     def lend(self) -> Iterator[Connection]:
         """Lend a connection that reads one state of the database and cannot write, for whatever may be asked of it."""
         self._answers()
-        with in_words(self.place), self._reader.connect() as connection:
-            yield connection
+        with in_words(self.place), self._reader.connect() as lent:
+            yield lent
 
     @contextmanager
     def _asking_directly(self) -> Iterator[Connection]:
         """Lend what reads one state of the database in the quickest way, for what is asked at each attempt."""
         if self.place.on_server:
-            with self.lend() as connection:
-                yield connection
+            with self.lend() as lent:
+                yield lent
             return
         with in_words(self.place), closing(self._engine.raw_connection()) as borrowed:
             driver = borrowed.driver_connection

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, select, text
+from sqlalchemy import BindParameter, Connection, Select, bindparam, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import net_score, or_none, traded_sharpe
@@ -17,14 +17,14 @@ from agent.knowledge.listing import TAG, Ask, factor_id_of
 from agent.knowledge.looking_up import one_each
 from agent.knowledge.packed_json import whole
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict, NewAttempt, NewEvaluation
-from agent.knowledge.score_documents import Document, read_flat, read_train, read_verdict
+from agent.knowledge.score_documents import Document, read_figure, read_train, read_verdict
 from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import attempt_record, plain_dict, storable, utc_now
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
-from backtest.result_types import SegmentScore, Tested
+from backtest.result_types import SegmentScore
 
 if TYPE_CHECKING:
     from factors.overlap import Fingerprint
@@ -45,6 +45,15 @@ _RELATED = text(
     f"{_SCORED} IN (SELECT :factor UNION ALL SELECT factor_id FROM known_factors WHERE ranking = :ranking AND "
     "sign = :sign) ORDER BY attempt_id + 0 LIMIT 1"
 ).bindparams(_PANELS)
+_MEANT = tuple(
+    text(f"SELECT factor_id FROM attempts WHERE factor_id IS NOT NULL AND {meant} ORDER BY id DESC LIMIT 1")
+    for meant in (
+        "factor_id = :tagged",
+        "factor_id = :own",
+        "text = :said AND id > (SELECT COALESCE(MAX(id), 0) FROM attempts) - :written",
+        "name = :said AND run_id IN (SELECT id FROM runs WHERE panel_id = :panel)",
+    )
+)
 _INSERT = insert(schema.core_table(_Attempt)).returning(schema.core_table(_Attempt).c.id)
 _INSERT_VERDICT = insert(schema.core_table(schema.Verdict))
 _INSERT_PARENT = insert(schema.core_table(schema.AttemptParent))
@@ -69,7 +78,7 @@ def _records(session: Session, query: Select[schema.Attempt, str]) -> list[Attem
     return [attempt_record(row, panel_id) for row, panel_id in session.execute(query)]
 
 
-def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
+def add_attempt(session: Session | Connection, new: NewAttempt, memory: Memory) -> int:
     """Record an attempt with its verdicts and evaluation, and count it as a trial; return its id.
 
     A second attempt at the same run, round and slot is not written: the first one's id comes back. What the
@@ -110,7 +119,7 @@ class AttemptOrigin:
 
 
 def write_attempt(
-    session: Session,
+    session: Session | Connection,
     new: NewAttempt,
     origin: AttemptOrigin,
     found: Fingerprint | None = None,
@@ -208,33 +217,34 @@ def chosen_figures(scorecard: Document, evidence: Document, train: SegmentScore 
 
 def score_of(evidence: Document, test: str) -> float | None:
     """Return the normal score of a stored test; None where it was not made, or train alone decided against it."""
-    tested = read_flat(Tested, evidence.get(test))
-    return None if tested.decided_on == "train" else or_none(tested.z)
+    # Not read as a whole: each attempt is asked.
+    tested = _tested(evidence, test)
+    return None if tested.get("decided_on") == "train" else or_none(read_figure(tested.get("z")))
 
 
 def reached_validation(evidence: Document) -> bool:
     """Return whether a factor of a search that train led was tested on validation."""
     evidence = whole(evidence)
-    return any(read_flat(Tested, evidence.get(test)).decided_on == "validation" for test in ("predicts", "earns"))
+    return any(_tested(evidence, test).get("decided_on") == "validation" for test in ("predicts", "earns"))
 
 
-def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
+def _tested(evidence: Document, test: str) -> Mapping[str, object]:
+    found = evidence.get(test)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _resolve(session: Session | Connection, parent: str, panel_id: str | None) -> str:
     """Return the factor id that a writer means by `parent`, or `parent` itself; a name means the newest.
 
     A text as it was written, and not as it is stored, is looked for among the newest attempts alone.
     """
     tagged = parent if parent.startswith(TAG) else TAG + parent
-    newest = select(_Attempt.factor_id).where(_Attempt.factor_id.is_not(None)).order_by(_Attempt.id.desc())
-    newest_of_all = session.scalar(select(func.max(_Attempt.id))) or 0
-    for meant in (
-        _Attempt.factor_id == tagged,
-        _Attempt.factor_id == factor_id_of(parent),
-        (_Attempt.text == parent) & (_Attempt.id > newest_of_all - _WRITTEN),
-        (_Attempt.name == parent) & _Attempt.run_id.in_(select(schema.Run.id).where(schema.Run.panel_id == panel_id)),
-    ):
-        found = session.scalar(newest.where(meant).limit(1))
+    asked = {"tagged": tagged, "own": factor_id_of(parent), "said": parent, "panel": panel_id, "written": _WRITTEN}
+    connection = direct(session)
+    for question in _MEANT:
+        found = connection.execute(question, asked).scalar()
         if found is not None:
-            return found
+            return str(found)
     return parent
 
 

@@ -129,7 +129,9 @@ def _refresh(connection: Connection, known: ReturnsFingerprints, query: TextClau
         known.add(attempt_id, seq, bytes(packed))
 
 
-def add_trial_group(session: Session, attempt_id: int, fingerprint: FloatArray, leaders: ReturnsFingerprints) -> bool:
+def add_trial_group(
+    session: Session | Connection, attempt_id: int, fingerprint: FloatArray, leaders: ReturnsFingerprints
+) -> bool:
     """Store an attempt's fingerprint under its cluster; return whether it began one. An empty one begins none."""
     if len(fingerprint) == 0:
         return False

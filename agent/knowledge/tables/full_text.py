@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database.direct_connection import direct
@@ -23,7 +23,7 @@ INTO_FILE = text(
 INTO_SERVER = text("INSERT INTO attempt_words (attempt_id, words) VALUES (:id, CAST(:words AS tsvector))")
 
 
-def add_words(session: Session, attempt_id: int, row: Mapping[str, object]) -> None:
+def add_words(session: Session | Connection, attempt_id: int, row: Mapping[str, object]) -> None:
     """Index what an attempt says; `row` has its columns."""
     said = words_of(row)
     connection = direct(session)

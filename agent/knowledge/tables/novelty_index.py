@@ -86,7 +86,9 @@ def missing(connection: Connection, after: tuple[int, int] = (0, 0)) -> list[tup
     return list(found.values())
 
 
-def add_factor(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint | None = None) -> None:
+def add_factor(
+    session: Session | Connection, factor_id: str, canonical: str, label: str, found: Fingerprint | None = None
+) -> None:
     """Index one factor, whose fingerprint may be at hand; one that is known already is left as it is."""
     if direct(session).execute(_IS_KNOWN, {"factor": factor_id}).first() is not None:
         return
@@ -103,7 +105,9 @@ def add_factor(session: Session, factor_id: str, canonical: str, label: str, fou
     add_fingerprint(session, factor_id, canonical, label, print_)
 
 
-def add_fingerprint(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint) -> None:
+def add_fingerprint(
+    session: Session | Connection, factor_id: str, canonical: str, label: str, found: Fingerprint
+) -> None:
     """Index one factor whose fingerprint is at hand."""
     connection = direct(session)
     seq = connection.execute(_INSERT_KNOWN, factor_row(factor_id, canonical, label, found)).scalar_one()

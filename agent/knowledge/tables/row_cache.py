@@ -6,6 +6,7 @@ all that is new.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.database.direct_connection import direct
 from agent.knowledge.listing import list_numbered
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import read_rules
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from factors.overlap import Fingerprint
     from factors.tree import Expression
 
+_RUN = text("SELECT panel_id, config FROM runs WHERE id = :run")
 _AT_ONCE = 500
 _PRINTS = 1000
 
@@ -69,15 +72,16 @@ class Memory:
         with self._lock:
             yield
 
-    def run(self, session: Session, run_id: str) -> RunFacts:
+    def run(self, session: Session | Connection, run_id: str) -> RunFacts:
         """Return what is known of a run."""
         found = self._runs.get(run_id)
         if found is None:
-            query = select(schema.Run.panel_id, schema.Run.config).where(schema.Run.id == run_id)
-            row = session.execute(query).first()
+            row = direct(session).execute(_RUN, {"run": run_id}).first()
             if row is None:
                 raise ValueError(f"there is no run {run_id}")
-            found = RunFacts(row[0], rules_id(read_rules(row[1])))
+            # A server's driver has read it already.
+            config = json.loads(row[1]) if isinstance(row[1], str) else row[1]
+            found = RunFacts(row[0], rules_id(read_rules(config)))
             self._runs[run_id] = found
         return found
 

@@ -49,7 +49,7 @@ class Spread:
         self.squares += off * (figure - self.mean)
 
 
-def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_trial_group: bool) -> None:
+def count_one(session: Session | Connection, panel_id: str, sharpe: float | None, *, new_trial_group: bool) -> None:
     """Count one more attempt on a panel, in the transaction that writes it."""
     connection = direct(session)
     asked = {"panel": panel_id, "new": int(new_trial_group), "sharpe": sharpe}

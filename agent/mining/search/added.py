@@ -140,22 +140,39 @@ class Hedge:
 
 
 def added_scores(
-    attempts: Sequence[AttemptRecord], returns: StoredReturns, chosen: Chosen = passed_on_train
+    attempts: Sequence[AttemptRecord],
+    returns: StoredReturns,
+    chosen: Chosen = passed_on_train,
+    computed: dict[object, float] | None = None,
 ) -> dict[int, float]:
     """Return by id the score of what each attempt added to the pool when it came, oldest first.
 
     What has no net score is left out. A `chosen` factor that adds more than `ADDS` joins the pool; a full one lets its
     weakest go. An attempt without stored returns adds what it nets.
+
+    `computed` holds scores of an earlier call by attempt and pool, which never change; it is left with those of this
+    one, so that of a search that goes on only what is new is hedged.
     """
     pool, found = _Pool([], [], []), {}
+    before, now, members = computed or {}, dict[object, float](), tuple(pool.ids)
     for attempt in attempts:
         score = net_score(train_of(attempt))
         if not math.isfinite(score):
             continue
-        print_ = fingerprint_of_attempt(attempt.id, returns.fingerprints)
-        found[attempt.id] = pool.added(score, print_)
-        if found[attempt.id] > ADDS and len(print_) and chosen(attempt):
-            pool.take(attempt.id, score, print_)
+        key = (attempt.id, members)
+        if key not in before:
+            now[key] = pool.added(score, fingerprint_of_attempt(attempt.id, returns.fingerprints))
+        else:
+            now[key] = before[key]
+        found[attempt.id] = now[key]
+        if found[attempt.id] > ADDS and attempt.id in returns.fingerprints and chosen(attempt):
+            print_ = fingerprint_of_attempt(attempt.id, returns.fingerprints)
+            if len(print_):
+                pool.take(attempt.id, score, print_)
+                members = tuple(pool.ids)
+    if computed is not None:
+        computed.clear()
+        computed.update(now)
     return found
 
 

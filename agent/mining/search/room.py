@@ -67,13 +67,13 @@ class _Beside:
     def __init__(self, members: Sequence[AttemptRecord], returns: StoredReturns) -> None:
         self._returns = returns
         self._prints = {m.id: fingerprint_of_attempt(m.id, returns.fingerprints) for m in members}
-        # By the member that is left out (0: none), and the length of a fingerprint.
-        self._hedges: dict[tuple[int, int], Hedge | None] = {}
+        # By the member that is left out (None: none is), and the length of a fingerprint.
+        self._hedges: dict[tuple[int | None, int], Hedge | None] = {}
 
     def explained(self, attempt: AttemptRecord) -> float:
         """Return the share of an attempt's variance that other members explain; NaN where that is not known."""
         own = fingerprint_of_attempt(attempt.id, self._returns.fingerprints)
-        key = (attempt.id if attempt.id in self._prints else 0, len(own))
+        key = (attempt.id if attempt.id in self._prints else None, len(own))
         if key not in self._hedges:
             prints = [one for number, one in self._prints.items() if number != key[0] and len(one) == len(own)]
             known = prints and len(own)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -191,6 +192,7 @@ def _signed(
     )
 
 
+@lru_cache(maxsize=1_000)
 def _size(text: str | None) -> int:
     read = parse(text or "", fields=None)
     return read.size if isinstance(read, Expression) else 0
