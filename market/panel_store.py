@@ -228,10 +228,7 @@ def load_panel(
     wanted = None if fields is None else tuple(dict.fromkeys([*OHLCV, *fields]))
     if is_on_disk(path):
         found = open_on_disk(path, wanted)
-        if start is None and end is None:
-            return found
-        first = 0 if start is None else int(found.times.searchsorted(start))
-        return found.rows(first, len(found.times) if end is None else int(found.times.searchsorted(end)))
+        return found if start is None and end is None else found.rows(*_rows_of(found, start, end))
     part = load_fields(path, wanted, start=start, end=end)
     panel = Panel(
         times=part.times,
@@ -265,6 +262,8 @@ def load_fields(
     """
     import pyarrow as pa
 
+    if is_on_disk(path):
+        return _slice_on_disk(path, fields, start, end)
     files, schema, facts = _open(path)
     known = [name for name in schema.names if name not in _KEYS]
     wanted = known if fields is None else list(fields)
@@ -277,6 +276,22 @@ def load_fields(
     except (OSError, pa.ArrowInvalid, UnicodeError) as error:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the data again") from error
     return _pivot(table, wanted, facts)
+
+
+def _rows_of(panel: Panel, start: np.datetime64 | None, end: np.datetime64 | None) -> tuple[int, int]:
+    first = 0 if start is None else int(panel.times.searchsorted(start))
+    return first, len(panel.times) if end is None else int(panel.times.searchsorted(end))
+
+
+def _slice_on_disk(
+    path: Path, fields: Sequence[str] | None, start: np.datetime64 | None, end: np.datetime64 | None
+) -> PanelSlice:
+    found = open_on_disk(path, fields)
+    part, about = slice(*_rows_of(found, start, end)), read_facts(path)
+    facts = {"id": about.id, "bar_ns": about.bar_ns, "calendar": about.calendar}
+    facts |= {"name": about.name, "simulated": about.simulated}
+    values = {name: array[part] for name, array in found.fields.items()}
+    return PanelSlice(found.times[part], found.assets, values, found.universe[part], facts)
 
 
 def _whole(files: Sequence[str], columns: list[str]) -> pa.Table:

@@ -98,6 +98,9 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
 
         # Before anything is recorded.
         torch_device(asked.device)
+    if asked.cluster not in (None, HERE) and asked.data_name and workspace.is_by_field(asked.data_name):
+        # Before a cluster is started for it.
+        _refuse_elsewhere(asked)
     elsewhere = HERE if asked.device != "cpu" else asked.cluster
     with cluster_of(workspace, elsewhere, say) as cluster, workspace.knowledge() as knowledge:
         earlier = _earlier_run(asked, knowledge)
@@ -139,13 +142,17 @@ def _is_on_disk(opened: OpenData, asked: ScreenOptions) -> bool:
 
     if not isinstance(opened.whole, PanelOnDisk):
         return False
-    if asked.device != "cpu" or asked.cluster not in (None, HERE):
-        raise InputError(
-            f"{opened.name} is stored by field, and is scored on this machine's processors",
-            "leave out --device, --cluster",
-        )
+    _refuse_elsewhere(asked)
     say(f"{opened.name} is stored by field: quick scores in passes over it, and no scorecards (docs/large-panels.md)")
     return True
+
+
+def _refuse_elsewhere(asked: ScreenOptions) -> None:
+    """Refuse a device or a cluster for data that are stored by field."""
+    if asked.device != "cpu" or asked.cluster not in (None, HERE):
+        raise InputError(
+            "data that are stored by field are scored on this machine's processors", "leave out --device and --cluster"
+        )
 
 
 def _in_passes(workspace: Workspace, run_id: str, threads: int) -> StretchScorer:

@@ -128,6 +128,10 @@ class Workspace:
             return path
         raise InputError(f"no data set {given!r} in {self.root / 'data'}", known)
 
+    def is_by_field(self, given: str) -> bool:
+        """Whether the data set meant by `--data` is stored by field, for data larger than memory."""
+        return self.resolve_part(given)[0].suffix == _ENDINGS[1]
+
     def resolve_part(self, given: str | None) -> tuple[Path, PanelPart]:
         """Return the data set meant by `--data`, and which part of it: `given` may be ``NAME@SINCE..UNTIL@ASSETS``."""
         from market.panel_part import WHOLE, read_part

@@ -17,7 +17,7 @@ from market.manifest import read_manifest
 from market.panel import Panel
 from market.panel_folder import save_on_disk
 from market.panel_on_disk import open_on_disk
-from market.panel_store import is_stored_panel, load_panel, stored_bar, stored_id
+from market.panel_store import is_stored_panel, load_fields, load_panel, stored_bar, stored_id
 from market.reading.conventions import FileConventions
 from market.sorting_rows import PieceSizes, import_in_pieces
 
@@ -135,6 +135,8 @@ def test_a_panel_on_disk_is_the_panel(tmp_path: Path) -> None:
     assert replace(stored).id == whole.id, "found again from the values"
     part = load_panel(path, fields=["funding"], start=np.datetime64("2022-01-01"), end=np.datetime64("2022-02-01"))
     np.testing.assert_array_equal(part["close"], whole["2022-01":"2022-01"]["close"])
+    read = load_fields(path, ["volume"], start=np.datetime64("2022-01-01"))
+    np.testing.assert_array_equal(read.fields["volume"], whole["2022":]["volume"])
     assert stored.rows(100, 200).id == whole.rows(100, 200).id
     assert stored.select(["A2"]).id == whole.select(["A2"]).id
     stored.release(0, 400)
