@@ -36,7 +36,6 @@ def known_factors(panel: Panel, market: MarketRows) -> KnownFactors:
     day = max(5, min(round(panel.bars_per_year / 365), month // 2))
     close = filled(panel["close"])
     # Imported here: what opens data imports this module, and pandas is a third of a second.
-    import pandas as pd
 
     money = pd.DataFrame(np.where(np.isfinite(panel["close"]), panel.money, np.nan))
     signals = (

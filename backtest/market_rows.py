@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -49,28 +50,53 @@ class MarketRows(NamedTuple):
         return MarketRows(self.tradable[part], self.returns[part], funding, volatility, impact)
 
 
-def market_rows(panel: Panel, spec: BacktestSpec) -> MarketRows:
-    """Read the rows off a panel, for the fills and the impact of `spec`."""
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """What a stretch of a panel does not show of the whole.
+
+    Attributes
+    ----------
+    prices
+        (N,) the last known price of the fill before the stretch, NaN where there is none.
+    has_volume, has_funding
+        Whether the whole panel has volumes, and settlements.
+    """
+
+    prices: FloatArray
+    has_volume: bool
+    has_funding: bool
+
+
+def market_rows(panel: Panel, spec: BacktestSpec, carried: Carried | None = None) -> MarketRows:
+    """Read the rows off a panel, for the fills and the impact of `spec`.
+
+    Of a stretch of a panel (`carried`), what its first `VOLATILITY_BARS` + 1 and its last three rows say is incomplete,
+    but for the first and the last rows of the whole; and what the rules do not ask for is left out.
+    """
     price = panel[spec.fill]
     volume = panel["volume"]
     tradable = np.zeros(panel.shape, dtype=bool)
     tradable[:-1] = np.isfinite(price[1:])
-    has_volume = bool(np.any(volume > 0))
+    has_volume = bool(np.any(volume > 0)) if carried is None else carried.has_volume
     if has_volume:
         tradable[:-1] &= ~(volume[1:] == 0)
-    known = filled(price)
+    known = filled(price if carried is None else _begun(price, carried.prices))
     returns = np.zeros(panel.shape)
     with np.errstate(all="ignore"):
         returns[:-2] = known[2:] / known[1:-1] - 1.0
-    volatility = trailing_volatility(panel["close"], VOLATILITY_BARS, 0)
     impact = np.zeros((0, panel.shape[1]))
-    if has_volume and spec.costs.impact > 0:
+    moves = has_volume and spec.costs.impact > 0 and (carried is None or spec.costs.capital > 0)
+    volatility = impact
+    if carried is None or moves or spec.volatility_scaled:
+        volatility = trailing_volatility(panel["close"], VOLATILITY_BARS, 0)
+    if moves:
         impact = np.zeros(panel.shape)
         with np.errstate(all="ignore"):
             impact[:-1] = spec.costs.impact * volatility[:-1] / np.sqrt(panel.money[1:])
         # Without a volatility yet, or without a volume in this bar, no impact is known.
         impact = np.where(np.isfinite(impact), impact, 0.0)
-    settled = _settled(panel, spec.fill)
+    has_funding = "funding" in panel.fields if carried is None else carried.has_funding
+    settled = _settled(panel, spec.fill, anything=carried is not None) if has_funding else np.zeros((0, panel.shape[1]))
     return MarketRows(tradable, np.where(np.isfinite(returns), returns, 0.0), settled, volatility, impact)
 
 
@@ -81,13 +107,21 @@ def filled(prices: FloatArray) -> FloatArray:
     return np.where(last >= 0, np.take_along_axis(prices, np.maximum(last, 0), axis=0), np.nan)
 
 
-def _settled(panel: Panel, fill: Fill) -> FloatArray:
+def _begun(prices: FloatArray, before: FloatArray) -> FloatArray:
+    """Return prices whose first row has the last known ones, where it has none."""
+    first = np.where(np.isfinite(prices[:1]), prices[:1], before)
+    return np.vstack([first, prices[1:]])
+
+
+def _settled(panel: Panel, fill: Fill, *, anything: bool = False) -> FloatArray:
     """Return what is settled between the fills of t+1 and t+2, or no rows where nothing ever is.
+
+    With `anything` it is known that something is.
 
     The panel's `funding` at bar t sums the rates of the settlements after the open of t-1, up to and at that of t. A
     fill comes after a settlement of the same moment.
     """
-    if "funding" not in panel.fields or not np.any(np.nan_to_num(panel["funding"])):
+    if not anything and not np.any(np.nan_to_num(panel["funding"])):
         return np.zeros((0, panel.shape[1]))
     ahead = 2 if fill == "open" else 3
     rate = np.zeros(panel.shape)

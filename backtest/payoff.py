@@ -35,12 +35,16 @@ def half_life(panel: Panel) -> float:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _trailing(returns: FloatArray, market: FloatArray, decay: float, prior: float) -> tuple[FloatArray, FloatArray]:
-    """Return (T, N) trailing deviation, NaN below 20 returns, and beta; both from bars up to each."""
+def _trailing(
+    returns: FloatArray, market: FloatArray, decay: float, prior: float, state: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return (T, N) trailing deviation, NaN below 20 returns, and beta; both from bars up to each.
+
+    `state` (5, N) is what the bars before have left, zeros before the first; it is changed in place.
+    """
     length, width = returns.shape
     deviation, beta = np.full((length, width), np.nan), np.ones((length, width))
-    square, shared, theirs = np.zeros(width), np.zeros(width), np.zeros(width)
-    count, weight = np.zeros(width), np.zeros(width)
+    square, shared, theirs, count, weight = state[0], state[1], state[2], state[3], state[4]
     for t in range(length):
         for i in range(width):
             move = returns[t, i]
@@ -62,8 +66,21 @@ def trailing_risk(panel: Panel) -> tuple[FloatArray, FloatArray]:
 
     The deviation is NaN below 20 returns. Betas are drawn a third of the way to 1.
     """
-    decay = 0.5 ** (1.0 / half_life(panel))
-    found: tuple[FloatArray, FloatArray] = _trailing(close_returns(panel), market_return(panel), decay, _PRIOR)
+    return next_risk(panel, half_life(panel), no_risk(panel.shape[1]), 0)
+
+
+def no_risk(assets: int) -> FloatArray:
+    """Return what `next_risk` carries into the first bar."""
+    return np.zeros((5, assets))
+
+
+def next_risk(panel: Panel, half: float, state: FloatArray, first: int) -> tuple[FloatArray, FloatArray]:
+    """Return `trailing_risk` of the rows from `first` on, from what the rows before have left in `state`.
+
+    `half` is the half-life of the whole panel, and `panel` has at least the bar before `first`, where there is one.
+    """
+    returns, market = close_returns(panel)[first:], market_return(panel)[first:]
+    found: tuple[FloatArray, FloatArray] = _trailing(returns, market, 0.5 ** (1.0 / half), _PRIOR, state)
     return found
 
 
@@ -74,18 +91,24 @@ def market_part(panel: Panel, forward: FloatArray, beta: FloatArray) -> tuple[Bo
     return known, beta * mean[:, None]
 
 
-def risk_returns(panel: Panel, forward: FloatArray, styles: Sequence[str] = ()) -> NDArray[np.float32]:
+def risk_returns(
+    panel: Panel,
+    forward: FloatArray,
+    styles: Sequence[str] = (),
+    trailing: tuple[FloatArray, FloatArray] | None = None,
+) -> NDArray[np.float32]:
     """Return (T, N) forward returns less what the market explains, over trailing deviation; 0 where unknown.
 
     The market is the mean forward return of the universe, times each asset's trailing beta. Deviation and beta are
-    known at the decision. With `styles` (see `STYLES`) each bar's returns are also made residual to the ranks of those.
+    known at the decision; `trailing` is both, where they are at hand. With `styles` (see `STYLES`) each bar's returns
+    are also made residual to the ranks of those.
 
     Raises
     ------
     InputError
         For a style that does not exist.
     """
-    deviation, beta = trailing_risk(panel)
+    deviation, beta = trailing_risk(panel) if trailing is None else trailing
     known, explained = market_part(panel, forward, beta)
     with np.errstate(all="ignore"):
         scaled = (forward - explained) / deviation

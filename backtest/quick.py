@@ -39,7 +39,7 @@ from backtest.scorecard import paid_rows
 from backtest.target import Target
 from backtest.trading_rules import BacktestSpec
 from market.errors import Rejection
-from market.panel import FloatArray
+from market.panel import FloatArray, Panel
 from market.ranking import KeySorter, key_bits, sort_keys
 
 
@@ -78,26 +78,39 @@ class SegmentScore:
 class QuickScorer:
     """Scores one signal; `feed` it all bars in order, from the first on."""
 
-    def __init__(self, target: Target, rows: int) -> None:
+    def __init__(self, target: Target, rows: int, whole: Panel | None = None) -> None:
+        """Score against `target`; or, stretch by stretch of the panel `whole`, against what `move_to` is given."""
         width = target.panel.shape[1]
+        panel = target.panel if whole is None else whole
         self.target = target
+        self._offset, self._year = 0, panel.bars_per_year
         self._masked = np.empty((rows, width))
         self._sorter = KeySorter.make(rows, width)
-        self._whole = None if _by_bar(target.spec) else np.full(target.panel.shape, np.nan)
-        self._weighting = weight_rules(target.spec) if _by_bar(target.spec) else None
+        self._whole = None if is_by_bar(target.spec) else np.full(target.panel.shape, np.nan)
+        self._weighting = weight_rules(target.spec) if is_by_bar(target.spec) else None
         self._market = _market_of(target)
-        self._rules = ledger_rules(target.spec, target.panel.bars_per_year)
+        self._rules = ledger_rules(target.spec, self._year)
         self._positions = no_positions(width)
         self._ring = np.zeros((target.spec.holding, width))
-        self._series = np.full((SERIES, target.panel.shape[0]), np.nan)
+        self._series = np.full((SERIES, panel.shape[0]), np.nan)
         self._signal: FloatArray | None = None
-        self._widest = 0
+        self._widest = np.zeros(1, dtype=np.int64)
+
+    def move_to(self, target: Target, first: int) -> None:
+        """Go on with bars from `first` on, which are the rows of `target`."""
+        self.target, self._offset = target, first
+        self._market = _market_of(target)
+
+    @property
+    def state(self) -> tuple[NDArray[Any], ...]:
+        """What is carried from bar to bar, and the figures of the bars so far: all of it where rules go bar by bar."""
+        return (*self._positions, self._ring, self._series, self._widest)
 
     def feed(self, first: int, values: NDArray[Any]) -> None:
         """Score rows `first` and after; `values` (rows, N), NaN is no opinion."""
         rows, bits = len(values), key_bits(values.shape[1])
         masked, sorter, target = self._masked[:rows], self._sorter.first(rows), self.target
-        at = slice(first, first + rows)
+        at = slice(first - self._offset, first - self._offset + rows)
         if self._whole is not None:
             self._whole[at] = values
             self._count(np.where(target.panel.universe[at], values, np.nan))
@@ -127,13 +140,13 @@ class QuickScorer:
             self._rules,
             self._positions,
             self._ring,
-            self._series[:, at],
+            self._series[:, first : first + rows],
         )
 
     def _count(self, masked: FloatArray) -> None:
         """Remember how many assets have a value in one bar; once they are enough to be ranked, nothing is counted."""
-        if self._widest < MIN_PAIRS:
-            self._widest = max(self._widest, widest_bar(masked))
+        if self._widest[0] < MIN_PAIRS:
+            self._widest[0] = max(int(self._widest[0]), widest_bar(masked))
 
     def _complete(self) -> FloatArray:
         """Return the series, once every bar was fed."""
@@ -165,7 +178,7 @@ class QuickScorer:
 
     def segment(self, part: slice) -> SegmentScore | Rejection:
         """Return figures and gross returns of a segment, or why the bars that were fed rank too few assets."""
-        refused = too_few_assets(self.target.spec, self.target.panel.shape[1], self._widest)
+        refused = too_few_assets(self.target.spec, self.target.panel.shape[1], int(self._widest[0]))
         return refused or SegmentScore(self.result(part), self.gross(part))
 
     def result(self, part: slice) -> QuickScore:
@@ -176,7 +189,7 @@ class QuickScorer:
         known = series[IC][np.isfinite(series[IC])]
         pearson = series[PEARSON][np.isfinite(series[PEARSON])]
         deviation = float(known.std(ddof=1)) if len(known) > 1 else 0.0
-        year, paying = self.target.panel.bars_per_year, mean_test(series[PAYOFF])
+        year, paying = self._year, mean_test(series[PAYOFF])
         return QuickScore(
             n_bars=series.shape[1],
             rank_ic=rank,
@@ -202,7 +215,7 @@ class QuickScorer:
         return float(known.mean()) if len(known) else float("nan"), newey_west_t(series)
 
 
-def _by_bar(spec: BacktestSpec) -> bool:
+def is_by_bar(spec: BacktestSpec) -> bool:
     """Whether a bar can be scored as soon as its signal is there."""
     return spec.is_cross_sectional and spec.kelly == 0 and np.isinf(spec.max_risk) and not spec.reads_facts
 

@@ -209,7 +209,7 @@ def long_of(
     for name in (one for one in OHLCV if one not in long.columns):
         long[name] = np.nan
     long = _oldest_first(long)
-    stamps = reading.stamps or _stamps_of(tables, reading, long)
+    stamps = reading.stamps or stamps_of(tables, reading, long)
     long = opens_of_closes(long, stamps, bar_length, said.append)
     where = str(frames[0][0]) if len(frames) == 1 else f"{len(frames)} files"
     return plausible_rows(long, where, frozenset(mapping), said.append)
@@ -248,7 +248,7 @@ def _refuse_several(long: pd.DataFrame, tables: Sequence[tuple[Path, ReadTable]]
             )
 
 
-def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions, long: pd.DataFrame) -> Stamps | None:
+def stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions, long: pd.DataFrame) -> Stamps | None:
     """Return what a recipe, or the name of the column of times, says of the stamps; None where neither does."""
     for _, table in tables:
         if table.recipe is not None and table.recipe.stamps == CLOSE_OF_A_MINUTE:

@@ -27,6 +27,8 @@ _MOST_CELLS = 65_536
 _STEP = 2e-4
 _DAY_SECONDS = 86_400
 _VERSION = b"L1"
+# Cells that are turned at once.
+_AT_ONCE = 1 << 24
 _Hashes = NDArray[np.uint64]
 
 
@@ -108,8 +110,13 @@ def _sampled_hashes(panel: Panel, halvings: int) -> Iterator[_Hashes]:
     times = panel.times.astype("datetime64[s]").astype(np.int64).astype(np.uint64)
     places = _mixed(times ^ (np.uint64(seconds) << np.uint64(40)))
     largest = np.uint64((1 << (64 - halvings)) - 1)
-    # An asset at a time: its bars fit into the cache of a processor.
-    for prices in panel["close"].T:
+    close = panel["close"]
+    # Some assets at a time, each of which lies together then: a panel on disk is read by bars.
+    step = max(1, _AT_ONCE // max(1, len(close)))
+    assets = (
+        prices for at in range(0, close.shape[1], step) for prices in np.ascontiguousarray(close[:, at : at + step].T)
+    )
+    for prices in assets:
         rows = np.flatnonzero(np.isfinite(prices) & (prices > 0))
         hashes = _cell_hashes(prices[rows], places[rows], step)
         yield hashes[hashes <= largest]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -36,6 +36,13 @@ def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
         array = array.copy()
         array.setflags(write=False)
     return array
+
+
+def _stretches(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the cells of an array, a million at a time (a multiple of 8: bits of several make whole bytes)."""
+    flat = array.reshape(-1)
+    for start in range(0, len(flat), 1 << 20):
+        yield flat[start : start + (1 << 20)]
 
 
 def refuse_odd_symbols(symbols: Iterable[str]) -> None:
@@ -229,11 +236,14 @@ class Panel:
         digest.update(self.times.astype("int64").tobytes())
         digest.update("\x1f".join(self.assets).encode())
         digest.update(f"{int(self.bar.astype('int64'))}/{self.calendar}".encode())
-        digest.update(np.packbits(self.universe).tobytes())
+        # By and by: a panel may be larger than memory.
+        for bits in _stretches(self.universe):
+            digest.update(np.packbits(bits).tobytes())
         for name in sorted(self.fields):
             digest.update(name.encode())
-            # NaNs differ in payload bits between sources; every one means "missing".
-            digest.update(np.nan_to_num(self.fields[name], nan=-1.2345e301).tobytes())
+            for values in _stretches(self.fields[name]):
+                # NaNs differ in payload bits between sources; every one means "missing".
+                digest.update(np.nan_to_num(values, nan=-1.2345e301).tobytes())
         return f"panel:{digest.hexdigest()[:16]}"
 
     @property

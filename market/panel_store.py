@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from market.errors import InputError
 from market.manifest import Manifest, Origin, Part, file_part, manifest_of, manifest_path
 from market.panel import OHLCV, BoolArray, FloatArray, Panel, TimeArray, refuse_odd_symbols
+from market.panel_on_disk import is_on_disk, open_on_disk, read_facts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +29,8 @@ _FORMAT = 1
 _KEYS = ("ts", "symbol", "in_universe")
 # A panel with more values (bars x assets x fields) is stored as a file a year: about 400 MB of float64.
 LARGE = 50_000_000
+# What lies in a folder that may be replaced: files by year, or by field (`market.panel_on_disk`).
+_OWN = ("part-*.parquet", "*.arrow", "panel.json")
 # Rows of a row group: the least that is read of a file.
 _GROUP = 1 << 16
 
@@ -186,7 +189,7 @@ def _swap(temporary: Path, path: Path) -> None:
         temporary.replace(path)
         return
     files = list(path.iterdir()) if path.is_dir() else []
-    if path.is_dir() and not (files and all(file.match("part-*.parquet") for file in files)):
+    if path.is_dir() and not (files and all(any(file.match(own) for own in _OWN) for file in files)):
         raise IsADirectoryError(21, "it is a folder, and not one of ours")
     aside = temporary.with_name(f"{temporary.name}.old")
     path.replace(aside)
@@ -223,6 +226,9 @@ def load_panel(
         Only bars in [start, end), UTC; the rest is not read.
     """
     wanted = None if fields is None else tuple(dict.fromkeys([*OHLCV, *fields]))
+    if is_on_disk(path):
+        found = open_on_disk(path, wanted)
+        return found if start is None and end is None else found.rows(*_rows_of(found, start, end))
     part = load_fields(path, wanted, start=start, end=end)
     panel = Panel(
         times=part.times,
@@ -256,6 +262,8 @@ def load_fields(
     """
     import pyarrow as pa
 
+    if is_on_disk(path):
+        return _slice_on_disk(path, fields, start, end)
     files, schema, facts = _open(path)
     known = [name for name in schema.names if name not in _KEYS]
     wanted = known if fields is None else list(fields)
@@ -268,6 +276,22 @@ def load_fields(
     except (OSError, pa.ArrowInvalid, UnicodeError) as error:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the data again") from error
     return _pivot(table, wanted, facts)
+
+
+def _rows_of(panel: Panel, start: np.datetime64 | None, end: np.datetime64 | None) -> tuple[int, int]:
+    first = 0 if start is None else int(panel.times.searchsorted(start))
+    return first, len(panel.times) if end is None else int(panel.times.searchsorted(end))
+
+
+def _slice_on_disk(
+    path: Path, fields: Sequence[str] | None, start: np.datetime64 | None, end: np.datetime64 | None
+) -> PanelSlice:
+    found = open_on_disk(path, fields)
+    part, about = slice(*_rows_of(found, start, end)), read_facts(path)
+    facts = {"id": about.id, "bar_ns": about.bar_ns, "calendar": about.calendar}
+    facts |= {"name": about.name, "simulated": about.simulated}
+    values = {name: array[part] for name, array in found.fields.items()}
+    return PanelSlice(found.times[part], found.assets, values, found.universe[part], facts)
 
 
 def _whole(files: Sequence[str], columns: list[str]) -> pa.Table:
@@ -301,6 +325,8 @@ def is_stored_panel(path: Path) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if is_on_disk(path):
+        return True
     files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
     if path.suffix != ".parquet" or not files:
         return False
@@ -312,12 +338,16 @@ def is_stored_panel(path: Path) -> bool:
 
 def stored_id(path: Path) -> str:
     """Return the content id of a stored panel; no values are read."""
+    if is_on_disk(path):
+        return read_facts(path).id
     _, _, facts = _open(path)
     return str(facts["id"])
 
 
 def stored_bar(path: Path) -> np.timedelta64:
     """Return the length of a bar of a stored panel; no values are read."""
+    if is_on_disk(path):
+        return np.timedelta64(read_facts(path).bar_ns, "ns")
     _, _, facts = _open(path)
     return np.timedelta64(int(facts["bar_ns"]), "ns")
 

@@ -75,7 +75,6 @@ def liquid_rows(panel: Panel, money: FloatArray, top: int, least_money: float, d
 
     bars = max(1, round(days * float(_DAY / panel.bar)))
     # Imported here: what opens data imports this module, and pandas is a third of a second.
-    import pandas as pd
 
     mean: FloatArray = pd.DataFrame(money).rolling(bars, min_periods=max(1, bars // 2)).mean().to_numpy()
     inside: BoolArray = np.isfinite(mean)

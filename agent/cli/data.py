@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +19,7 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.data_fetch import fetch, update, yahoo
+from agent.cli.data_large import ImportOptions, import_large, needs_pieces
 from agent.cli.data_quality import check, synth
 from agent.cli.data_resample import resample
 from agent.cli.data_show import (
@@ -40,9 +40,6 @@ from agent.study.workspace import init_workspace
 from agent.untrusted.showing import printable
 from market.errors import InputError
 from market.manifest import Origin, read_manifest
-
-if TYPE_CHECKING:
-    from market.panel import Calendar
 
 COMMANDS = {
     "init": ("init", 10, "Make a workspace in DIR."),
@@ -68,20 +65,6 @@ for _command in (fetch, update, yahoo, check, synth, resample, split_command):
     data.add_command(_command)
 
 
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """What `data import` was asked for."""
-
-    files: tuple[Path, ...]
-    name: str | None
-    calendar: tuple[Calendar | None, str]
-    preview: bool
-    repair: bool
-    replace: bool
-    as_json: bool
-    reading: ReadingOptions
-
-
 @data.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @target_options("from the first file")
@@ -98,8 +81,6 @@ def import_(ctx: click.Context, asked: ImportOptions) -> None:
     Long, wide, or one file an asset. How they are written is found out, and what was found out is printed; each of it
     can be said instead. `data recipes` lists the sources that are known.
     """
-    from market.files import import_as
-
     how = asked.reading.conventions()
     if asked.preview:
         show_preview(list(asked.files), how, as_json=asked.as_json)
@@ -107,6 +88,11 @@ def import_(ctx: click.Context, asked: ImportOptions) -> None:
     workspace = workspace_of(ctx)
     name = asked.name or clean_name(asked.files[0])
     workspace.data_path(name)
+    if needs_pieces(asked.files, workspace.settings.data.whole_gb):
+        import_large(workspace, asked, how, name)
+        return
+    from market.files import import_as
+
     calendar, code = asked.calendar
     done = import_as(list(asked.files), how, calendar=calendar, repair=asked.repair, name=name)
     for line in (*done.said, *done.repairs, *missing_sessions(done.panel, code)):

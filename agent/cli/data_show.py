@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -98,7 +99,7 @@ def known_zone(zone: str) -> None:
 def free_path(workspace: Workspace, name: str, *, overwrite: bool) -> Path:
     """Return where a data set is to be stored; one of the same name is refused, unless it may be overwritten."""
     path = workspace.data_path(name)
-    if path.exists() and not overwrite:
+    if workspace.stored_path(name).exists() and not overwrite:
         raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
     return path
 
@@ -119,8 +120,19 @@ def save_data(
     path = free_path(workspace, name, overwrite=replace)
     workspace.folder("data")
     manifest = save_panel(panel, path, origin)
+    remove_other(path.with_suffix(".panel"))
     if not quiet:
         show_data(panel, name, as_json=as_json, manifest=manifest)
+
+
+def remove_other(path: Path) -> None:
+    """Remove a data set of the same name that was stored in another form: it has been replaced."""
+    from market.panel_on_disk import is_on_disk
+
+    if path.is_file():
+        path.unlink()
+    elif is_on_disk(path) or (path.is_dir() and any(path.glob("part-*.parquet"))):
+        shutil.rmtree(path)
 
 
 def list_data(workspace: Workspace, *, as_json: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,11 @@ from market.errors import InputError
 if TYPE_CHECKING:
     from agent.cluster.cluster_scorer import ClusterScorer
     from agent.cluster.ray_cluster import RayCluster
+    from agent.cluster.stretch_scorer import StretchScorer
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import RunRecord
     from agent.study.opening import OpenData
+    from agent.study.study import Study
     from agent.study.workspace import Workspace
 
 COMMANDS = {"screen": ("screen", 70, "Quick-score many factors, score the best in full.")}
@@ -95,22 +98,31 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
 
         # Before anything is recorded.
         torch_device(asked.device)
+    if asked.cluster not in (None, HERE) and asked.data_name and workspace.is_by_field(asked.data_name):
+        # Before a cluster is started for it.
+        _refuse_elsewhere(asked)
     elsewhere = HERE if asked.device != "cpu" else asked.cluster
     with cluster_of(workspace, elsewhere, say) as cluster, workspace.knowledge() as knowledge:
         earlier = _earlier_run(asked, knowledge)
         rules = None if earlier is None else RecordedRules.of_run(earlier)
         opened = open_data(workspace, asked.data_name, rules, note=say)
-        require_cross_section(opened.study)
-        run, texts = _started(asked, opened, knowledge, earlier)
+        on_disk = _is_on_disk(opened, asked)
+        study = replace(opened.study, max_gigabytes=math.inf) if on_disk else opened.study
+        require_cross_section(study)
+        run, texts = _started(asked, opened, study, knowledge, earlier)
         if not asked.as_json:
             stderr().print(f"run {run.id}: {len(texts)} expressions")
-        scorer = None if cluster is None else _spread(cluster, workspace, run.id, len(texts))
+        scorer: ClusterScorer | StretchScorer | None = None
+        if on_disk:
+            scorer = _in_passes(workspace, run.id, asked.threads)
+        elif cluster is not None:
+            scorer = _spread(cluster, workspace, run.id, len(texts))
         with progress_bar() as bar, graceful_stop("stopping; Ctrl-C again to stop at once") as stop:
             task = bar.add_task("reading", total=len(texts))
             keep = run.config.keep
             outcome = run_screening(
                 Screening(
-                    opened.study, knowledge, run, texts, keep, asked.threads, stop,
+                    study, knowledge, run, texts, keep, asked.threads, stop,
                     lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
                     None if asked.device == "cpu" else asked.device, say, scorer,
                 )
@@ -122,6 +134,32 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
             print_json(summary)
             return
         _print_screening(knowledge, run.id, outcome, summary, len(texts))
+
+
+def _is_on_disk(opened: OpenData, asked: ScreenOptions) -> bool:
+    """Whether the data are stored by field, and so are scored in passes: on this machine's processors."""
+    from market.panel_on_disk import PanelOnDisk
+
+    if not isinstance(opened.whole, PanelOnDisk):
+        return False
+    _refuse_elsewhere(asked)
+    say(f"{opened.name} is stored by field: quick scores in passes over it, and no scorecards (docs/large-panels.md)")
+    return True
+
+
+def _refuse_elsewhere(asked: ScreenOptions) -> None:
+    """Refuse a device or a cluster for data that are stored by field."""
+    if asked.device != "cpu" or asked.cluster not in (None, HERE):
+        raise InputError(
+            "data that are stored by field are scored on this machine's processors", "leave out --device and --cluster"
+        )
+
+
+def _in_passes(workspace: Workspace, run_id: str, threads: int) -> StretchScorer:
+    """Return who scores a screening on data that are stored by field."""
+    from agent.cluster.stretch_scorer import StretchScorer
+
+    return StretchScorer(threads, workspace.settings.data.memory_gb, workspace.folder("runs"), run_id, say=say)
 
 
 def _spread(cluster: RayCluster, workspace: Workspace, run_id: str, count: int) -> ClusterScorer:
@@ -163,7 +201,7 @@ def _earlier_run(asked: ScreenOptions, knowledge: KnowledgeBase) -> RunRecord | 
 
 
 def _started(
-    asked: ScreenOptions, opened: OpenData, knowledge: KnowledgeBase, run: RunRecord | None
+    asked: ScreenOptions, opened: OpenData, study: Study, knowledge: KnowledgeBase, run: RunRecord | None
 ) -> tuple[RunRecord, Sequence[str]]:
     """Return the run, recorded where it is new, and the expressions that it was begun with."""
     from agent.knowledge.run_config import RunConfig
@@ -172,7 +210,6 @@ def _started(
 
     texts: list[str] = []
     if run is None:
-        study = opened.study
         opened.say_dates()
         texts = _lines(asked.file) if asked.file is not None else draw_texts(study, asked.drawn or 0, asked.seed)
         meet_data(knowledge, opened.whole, say)

@@ -6,13 +6,14 @@ and counted as a trial. Attempts are written as they come, so a stopped screenin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from agent.cluster.local_scorers import DeviceScorer, ThreadScorer
-from agent.cluster.quick_work import QuickWork, Scorer
+from agent.cluster.quick_work import QuickWork, Scored, Scorer
+from agent.cluster.stretch_scorer import StretchScorer, StretchWork
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
 from agent.knowledge.score_documents import Document, read_strings
@@ -29,9 +30,11 @@ from backtest.run import too_few_assets
 from backtest.scorecard import unscored_segment
 from factors.drawing import Drawer
 from factors.measure import measure
+from factors.stretch_pass import PassLimits
 from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
+from market.panel_on_disk import PanelOnDisk
 from market.split import Split
 
 _WRITE_EVERY = 100
@@ -57,7 +60,8 @@ class Screening:
     say
         Called with a sentence for people.
     scorer
-        Who computes them instead of threads or a device, such as a cluster; the answers are the same.
+        Who computes them instead of threads or a device, such as a cluster; the answers are the same. On data that are
+        stored by field it is a `StretchScorer`, and nothing is scored in full.
     """
 
     study: Study
@@ -70,7 +74,7 @@ class Screening:
     show: Callable[[str, int, int], None] = lambda _what, _done, _of: None
     device: str | None = None
     say: Callable[[str], None] = lambda _sentence: None
-    scorer: Scorer | None = None
+    scorer: Scorer | StretchScorer | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def run_screening(screening: Screening) -> Outcome:
 
 def _quick(screening: Screening) -> list[_Passed] | None:
     """Quick-score what is not recorded; record what fails, return what passes, or None when stopped."""
-    study, knowledge = screening.study, screening.knowledge
+    knowledge = screening.knowledge
     passed: list[_Passed] = []
     unwritten: list[NewAttempt] = []
     slots: list[tuple[int, str]] = []
@@ -150,8 +154,7 @@ def _quick(screening: Screening) -> list[_Passed] | None:
     copies = _Copies(screening)
     done = knowledge.slots(screening.run.id, ROUND)
     finished = len(done)
-    scorer = screening.scorer or local_scorer(screening)
-    for expression, result in scorer.run(readable(), quick_work(study), screening.stop):
+    for expression, result in _scores(screening, readable()):
         slot, text = slots.pop(0)
         finished += 1
         screening.show("quick scores", finished, len(screening.texts))
@@ -192,6 +195,27 @@ def local_scorer(screening: Screening) -> Scorer:
     if screening.device is None:
         return ThreadScorer(screening.threads)
     return DeviceScorer(screening.device, screening.threads, screening.say)
+
+
+def _scores(screening: Screening, expressions: Iterable[Expression]) -> Iterator[Scored]:
+    """Score expressions in their order, on data in memory or on disk."""
+    study, scorer = screening.study, screening.scorer
+    if isinstance(scorer, StretchScorer):
+        yield from scorer.run(expressions, stretch_work(study, scorer.memory_gb), screening.stop)
+    else:
+        yield from (scorer or local_scorer(screening)).run(expressions, quick_work(study), screening.stop)
+
+
+def stretch_work(study: Study, memory_gb: float) -> StretchWork:
+    """Return the quick scores of a study of data on disk, on train, as work for a scorer within a memory."""
+    if not isinstance(study.panel, PanelOnDisk) or study.group_neutral:
+        raise InputError(
+            "data that are stored by field are not scored within groups",
+            'set group_neutral = "" in alphaglow.toml [backtest], or import data that fit into memory',
+        )
+    # Values are never there as a whole: what an expression needs is its state.
+    limits = PassLimits(study.max_seconds, min(study.max_gigabytes, memory_gb))
+    return StretchWork(study.panel, study.spec, study.split.train, limits)
 
 
 def _read(screening: Screening, text: str, seen: set[str]) -> Expression | Rejection:
@@ -242,11 +266,15 @@ def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
     # Which rule a factor will have is not known yet: then by what it pays before costs.
     name = "payoff_z" if screening.study.grid is not None else "per_bar_sharpe_net"
     best = sorted(passed, key=lambda one: -np.nan_to_num(getattr(one.quick, name), nan=-np.inf))
-    chosen = {one.slot for one in best[: screening.keep]}
+    on_disk = isinstance(screening.scorer, StretchScorer)
+    best = [] if on_disk else best[: screening.keep]
+    chosen = {one.slot for one in best}
     others = [one for one in passed if one.slot not in chosen]
-    reason = f"it passed its quick score, but is not among the best {screening.keep}"
-    screening.knowledge.record_attempts([_screened(screening, one, reason) for one in others])
-    for number, one in enumerate(best[: screening.keep]):
+    why = "scorecards need data that fit into memory" if on_disk else f"but is not among the best {screening.keep}"
+    screening.knowledge.record_attempts(
+        [_screened(screening, one, f"it passed its quick score, {why}") for one in others]
+    )
+    for number, one in enumerate(best):
         if screening.stop():
             return "interrupted"
         screening.show("scorecards", number, len(chosen))

@@ -10,6 +10,7 @@ from agent.knowledge.run_config import Cut
 from agent.study.settings import Settings
 from market.errors import InputError
 from market.panel import Panel, TimeArray
+from market.panel_on_disk import PanelOnDisk
 from market.split import MIN_BARS, Split, SplitDates, dates_of, loop_panel, make_split, split_at
 
 _DEFAULT_LOOKBACK = 240
@@ -122,6 +123,9 @@ def loop_part(narrowed: Panel, split: Split, frozen: FrozenSplit | None) -> Pane
     Assets that have no bar there are left out: what is listed later makes no other panel of the same bars.
     """
     panel = loop_panel(narrowed, split)
+    if isinstance(panel, PanelOnDisk):
+        # Taken out of it, the other assets would have to fit into memory.
+        return panel
     there = np.flatnonzero(np.isfinite(panel["close"]).any(axis=0))
     if len(there) == len(panel.assets) or (frozen is not None and frozen.every_asset):
         return panel

@@ -138,6 +138,23 @@ class KnowledgeSettings(Section):
     )
 
 
+class DataSettings(Section):
+    """Data larger than memory; see docs/large-panels.md."""
+
+    whole_gb: float = setting(
+        1.0,
+        "Files up to this size are read whole; larger ones in pieces, into a data set that is stored by field.",
+        unit="GB",
+        gt=0,
+    )
+    memory_gb: float = setting(
+        2.0,
+        "What a screening of a data set that is stored by field may take beside the program itself.",
+        unit="GB",
+        ge=0.1,
+    )
+
+
 class ClusterSettings(Section):
     """Many machines that score, by Ray (the extra "cluster"); see docs/cluster.md."""
 

@@ -13,7 +13,14 @@ from pydantic import Field, ValidationError
 from agent.knowledge.run_config import SECTIONS, RunConfig, ScoringRules
 from agent.knowledge.score_documents import Document
 from agent.study.declaring import Section
-from agent.study.mining_sections import ClusterSettings, KnowledgeSettings, LlmSettings, LoopSettings, Price
+from agent.study.mining_sections import (
+    ClusterSettings,
+    DataSettings,
+    KnowledgeSettings,
+    LlmSettings,
+    LoopSettings,
+    Price,
+)
 from agent.study.sections import AdmissionSettings, BacktestSettings, GateSettings, SplitSettings, UniverseSettings
 from backtest.trading_rules import NEUTRAL
 from market.errors import InputError
@@ -22,6 +29,7 @@ __all__ = [
     "AdmissionSettings",
     "BacktestSettings",
     "ClusterSettings",
+    "DataSettings",
     "GateSettings",
     "KnowledgeSettings",
     "LlmSettings",
@@ -50,6 +58,7 @@ class Settings(Section):
     llm: LlmSettings = LlmSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     cluster: ClusterSettings = ClusterSettings()
+    data: DataSettings = DataSettings()
     prices: dict[str, Price] = Field(default_factory=dict)
 
     @property

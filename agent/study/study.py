@@ -34,6 +34,7 @@ from factors.parse import DialectName, parse
 from factors.tree import Call, Expression, Signal
 from market.errors import InputError, Rejection
 from market.panel import BoolArray, FloatArray, Panel
+from market.panel_on_disk import PanelOnDisk
 from market.split import MIN_BARS, Split
 from market.universe import liquid_universe
 
@@ -204,6 +205,11 @@ def group_values(name: str, panel: Panel) -> FloatArray:
 def narrowed(whole: Panel, settings: Settings) -> Panel:
     """Return a whole panel with its universe as the settings have it."""
     chosen = settings.universe
+    if isinstance(whole, PanelOnDisk) and (chosen.top > 0 or chosen.least_money > 0):
+        raise InputError(
+            "data that are stored by field keep all their assets in the universe",
+            "set top = 0 and least_money = 0 in alphaglow.toml [universe], or import data that fit into memory",
+        )
     return liquid_universe(
         whole, top=chosen.top, least_money=chosen.least_money, days=chosen.days, refresh_days=chosen.refresh_days
     )

@@ -26,6 +26,8 @@ MARKER = "alphaglow.toml"
 # A learned factor's name begins so, and so does that of its file.
 LEARNED_PREFIX = "learned_"
 _LONGEST_NAME = 100
+# Of data sets: a file, or a folder of files by year; a folder of files by field.
+_ENDINGS = (".parquet", ".panel")
 # Windows takes these for devices, whatever follows the first dot.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{k}" for port in ("COM", "LPT") for k in range(10))}
 KNOWLEDGE_VARIABLE = "ALPHAGLOW_KNOWLEDGE"
@@ -94,7 +96,8 @@ class Workspace:
 
     def data_names(self) -> list[str]:
         """Names of the data sets, sorted."""
-        return sorted(path.stem for path in (self.root / "data").glob("*.parquet"))
+        folder = self.root / "data"
+        return sorted({path.stem for ending in _ENDINGS for path in folder.glob(f"*{ending}")})
 
     def data_path(self, name: str) -> Path:
         """Path of the data set `name`, whether or not it exists; a name may not leave the folder."""
@@ -102,22 +105,32 @@ class Workspace:
             raise InputError(f"{name!r} is no name for a data set", "use letters, digits, - and _")
         return self.root / "data" / f"{name}.parquet"
 
+    def stored_path(self, name: str) -> Path:
+        """Path of the data set `name` as it is stored: one file, or a folder by year or by field."""
+        whole = self.data_path(name)
+        by_field = whole.with_suffix(".panel")
+        return by_field if by_field.exists() and not whole.exists() else whole
+
     def resolve_data(self, given: str | None) -> Path:
         """Return the data set meant by `--data`: a name, a path, or the only one there is."""
         names = self.data_names()
         known = f"there is {', '.join(names)}" if names else "import some: alphaglow data import FILE"
         if given is None:
             if len(names) == 1:
-                return self.data_path(names[0])
+                return self.stored_path(names[0])
             raise InputError("which data? say --data NAME", known)
         if given in names:
-            return self.data_path(given)
+            return self.stored_path(given)
         path = Path(given)
-        if path.suffix == ".parquet" and path.exists():
+        if path.suffix in _ENDINGS and path.exists():
             if not is_name(path.stem):
                 raise InputError(f"{path.stem!r} is no name for a data set", "rename the file")
             return path
         raise InputError(f"no data set {given!r} in {self.root / 'data'}", known)
+
+    def is_by_field(self, given: str) -> bool:
+        """Whether the data set meant by `--data` is stored by field, for data larger than memory."""
+        return self.resolve_part(given)[0].suffix == _ENDINGS[1]
 
     def resolve_part(self, given: str | None) -> tuple[Path, PanelPart]:
         """Return the data set meant by `--data`, and which part of it: `given` may be ``NAME@SINCE..UNTIL@ASSETS``."""
