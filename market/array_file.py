@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from market.atomic_files import write_atomically
 from market.errors import InputError
-from market.panel_store import write_atomically
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -15,11 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from market.atomic_files import write_atomically
 from market.columns import ALIASES, plain_name
 from market.errors import InputError
 from market.matching import Matcher
 from market.panel import BoolArray, TimeArray
-from market.panel_store import write_atomically
 from market.reading.conventions import FileConventions
 from market.reading.times import parse_times
 from market.table_files import read_file

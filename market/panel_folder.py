@@ -14,11 +14,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from market.atomic_files import write_atomically
 from market.errors import InputError
 from market.manifest import Manifest, Origin, file_part, manifest_of, manifest_path
 from market.panel import BoolArray, Calendar, FloatArray, Panel, TimeArray, refuse_odd_symbols
 from market.panel_on_disk import FACTS, FORMAT, UNIVERSE, FolderFacts, YearPart, open_on_disk
-from market.panel_store import write_atomically
 
 # Cells that are copied at once.
 _AT_ONCE = 1 << 21

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from market.atomic_files import write_atomically
 from market.errors import InputError
 from market.panel import FloatArray
-from market.panel_store import write_atomically
 from market.spans import Span, Stamps, inside, union, without
 
 _FORMAT = 1

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from market.atomic_files import write_atomically
 from market.big_files import PIECE_BYTES, PIECE_ROWS, read_in_pieces
 from market.calendars import calendar_of
 from market.errors import InputError
@@ -20,7 +21,6 @@ from market.manifest import Manifest, Origin
 from market.panel import Calendar, Panel
 from market.panel_folder import FolderWriter, PanelShape, write_manifest
 from market.panel_on_disk import open_on_disk
-from market.panel_store import write_atomically
 from market.reading.conventions import FileConventions
 from market.reading.plausible import refuse_odd_bar
 

@@ -86,7 +86,8 @@ def keep_fetched(path: Path, panel: Panel, suffix: str, facts: Mapping[str, obje
 
     The record goes first: a data set without one could not be brought up to date.
     """
-    from market.panel_store import save_panel, write_atomically
+    from market.atomic_files import write_atomically
+    from market.panel_store import save_panel
 
     text = json.dumps(facts, indent=1)
     write_atomically(path.with_suffix(suffix), lambda target: target.write_text(text, encoding="utf-8"))

@@ -110,7 +110,7 @@ def _place(ctx: click.Context, one: str) -> Path:
 
 def _draw(report: QualityReport, panel: Panel | None, picture: Path) -> None:
     from agent.review.defects import defect_map
-    from market.panel_store import write_atomically
+    from market.atomic_files import write_atomically
 
     if panel is None:
         raise InputError(f"{report.name} has no bars to draw", "--picture is for bars")

@@ -99,7 +99,7 @@ def export(ctx: click.Context, asked: ExportOptions) -> None:
 
 
 def _write(output: Path, text: str) -> None:
-    from market.panel_store import write_atomically
+    from market.atomic_files import write_atomically
 
     write_atomically(output, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
     output.chmod(0o644)

@@ -229,7 +229,7 @@ def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, A
 
 def _draw(found: Learned, path: Path) -> None:
     from agent.learned.reliability_picture import reliability_picture
-    from market.panel_store import write_atomically
+    from market.atomic_files import write_atomically
 
     drawn = reliability_picture(found.facts, f"{found.field}: said and came true, out of fold")
     if drawn is None:

@@ -18,8 +18,8 @@ from typing import Literal
 from agent.study.opening import Note
 from agent.study.workspace import Workspace
 from agent.untrusted.showing import displayable
+from market.atomic_files import write_atomically
 from market.errors import InputError
-from market.panel_store import write_atomically
 
 VARIABLE = "ALPHAGLOW_ALERTS"
 FILE = "alerts.json"

@@ -17,8 +17,8 @@ from flows.regime_store import load_regimes, regimes_path
 from flows.regimes import market_states
 from flows.state import dequantise, feature_expressions, finished
 from flows.train import torch_threads
+from market.atomic_files import write_atomically
 from market.panel import BoolArray, FloatArray, Panel
-from market.panel_store import write_atomically
 
 
 class LiveGate:

@@ -11,10 +11,10 @@ from agent.knowledge.pool_records import PoolMember, PoolRecord
 from agent.pools.members import MeasuredFactors, trade_values, under_rule
 from agent.pools.weighting import Method, fit_weights, unseen_values
 from agent.study.study import Study
-from backtest.combine import residual_ic
 from backtest.figures import SEGMENTS
 from backtest.ic import newey_west_t
 from backtest.mean_test import mean_test
+from backtest.residual_ic import residual_ic
 from backtest.rule_grid import TradingRule
 from backtest.scorecard import paid_rows
 from market.errors import Rejection

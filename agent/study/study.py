@@ -15,6 +15,7 @@ import numpy as np
 
 from agent.study.cutting import FrozenSplit, loop_part, split_of
 from agent.study.gate_age import changed_since, grown_since
+from agent.study.kept_likelihood import cached_likelihood
 from agent.study.learned_fields import stored_fields
 from agent.study.settings import Settings
 from backtest.costs import Costs
@@ -301,7 +302,7 @@ def with_gate(
     with torch_threads(settings.gate.threads):
         # What is kept beside the gate is of the bars that it was fitted on.
         computed = gate.log_likelihood
-        likelihood = _cached_likelihood(gate_path, lambda: computed(panel), panel) if own else computed(panel)
+        likelihood = cached_likelihood(gate_path, lambda: computed(panel), panel) if own else computed(panel)
     return replace(
         study,
         exposures=gate.exposures_of(likelihood, panel),
@@ -323,24 +324,6 @@ def with_learned(study: Study, found: Mapping[str, FloatArray]) -> Study:
 def attach(study: Study, folder: Path) -> Study:
     """Return a study whose panel carries the learned factors of a folder that were made on it."""
     return with_learned(study, stored_fields(folder, study.panel))
-
-
-def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:
-    """Return the likelihood, kept beside the checkpoint: on a large panel it costs as much as training."""
-    cache = gate_path.with_suffix(".log_likelihood.npy")
-    if cache.is_file() and cache.stat().st_mtime >= gate_path.stat().st_mtime:
-        try:
-            stored: FloatArray = np.load(cache, allow_pickle=False)
-        except (ValueError, OSError):
-            stored = np.empty((0, 0))
-        if stored.shape == panel.shape:
-            return stored
-    values = compute()
-    try:
-        np.save(cache, values, allow_pickle=False)
-    except OSError as error:
-        raise InputError(f"cannot write {cache}: {error.strerror}", "is the disk full or read-only?") from error
-    return values
 
 
 def read_expression(

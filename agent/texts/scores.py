@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from market.atomic_files import write_atomically
 from market.documents import Documents
 from market.errors import InputError
 from market.panel import FloatArray
-from market.panel_store import write_atomically
 
 _KEY = b"alphaglow.scores"
 Event = Literal[

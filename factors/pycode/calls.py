@@ -7,9 +7,9 @@ import math
 
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.choices import selected
-from factors.pycode.column_methods import across_group, by_rows, clipped, groupby, method_of, rounded
+from factors.pycode.column_methods import across_group, by_rows, clipped, groupby, method_of
 from factors.pycode.constants import constant_of, formatted
-from factors.pycode.conversions import cast
+from factors.pycode.conversions import cast, rounded
 from factors.pycode.eval_texts import evaluated
 from factors.pycode.harmless import FRAME_METHODS, check_harmless
 from factors.pycode.libraries import appended, called_library, of_class

@@ -8,7 +8,7 @@ from factors.dialects.templates import formula
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.choices import between, carried, filled
 from factors.pycode.constants import mapping, number_of
-from factors.pycode.conversions import cast, is_condition, with_replaced_values
+from factors.pycode.conversions import cast, is_condition, rounded, with_replaced_values
 from factors.pycode.harmless import COLUMN_METHODS, GROUPBY, check_harmless
 from factors.pycode.methods import (
     ASSET_KEYS,
@@ -154,14 +154,6 @@ def _across_columns(reader: Reader, node: ast.Call, x: Raw, method: str, argumen
     level = arguments.number("q", 0.5) if method == "quantile" else 0.5
     arguments.named.pop("skipna", None)
     return statistic_of(reader, node, x, method, Whole(), ddof, level or 0.0)
-
-
-def rounded(reader: Reader, node: ast.AST, x: Raw, decimals: float) -> Raw:
-    """Return `x` with so few decimals."""
-    if decimals == 0:
-        return reader.ours("round", node, x)
-    scale = bars_of(reader, node, 10.0**decimals)
-    return reader.ours("div", node, reader.ours("round", node, reader.ours("mul", node, x, scale)), scale)
 
 
 def _lagged(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Arguments) -> Raw:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 
-from factors.pycode.arguments import Arguments
+from factors.pycode.arguments import Arguments, bars_of
 from factors.pycode.values import Reader, code_of
 from factors.syntax import NATIVE, Raw, RawCall, RawNumber
 
@@ -104,3 +104,11 @@ def _number(reader: Reader, node: ast.expr) -> float:
         if isinstance(text, ast.Constant) and text.value in ("nan", "inf", "-inf", "NaN"):
             return float(text.value)
     raise reader.places.fault(node, "replace is read for numbers only", "write .replace(0, 1)")
+
+
+def rounded(reader: Reader, node: ast.AST, x: Raw, decimals: float) -> Raw:
+    """Return `x` with so few decimals."""
+    if decimals == 0:
+        return reader.ours("round", node, x)
+    scale = bars_of(reader, node, 10.0**decimals)
+    return reader.ours("div", node, reader.ours("round", node, reader.ours("mul", node, x, scale)), scale)

@@ -15,6 +15,7 @@ from factors.pycode.constants import items_of, truth_of
 from factors.pycode.expressions import DEEPEST
 from factors.pycode.functions import bind, called_names, factor_among, first_value, unwrapped
 from factors.pycode.libraries import LIBRARIES, library_of
+from factors.pycode.statement_shapes import called, calls_it, does_nothing, loaded, plain_decorators, without_dropna
 from factors.pycode.values import (
     Columns,
     FrameValue,
@@ -27,7 +28,6 @@ from factors.pycode.values import (
     Plain,
     SeriesValue,
     Value,
-    dotted,
 )
 from factors.syntax import Fault, Raw, RawNumber
 
@@ -122,7 +122,7 @@ class StatementReader(AssigningReader):
             self.names.update({node.name: Function(node) for node in functions if node is not factor})
             self.attributes.update({node.name: Function(node) for node in functions if node is not factor})
             for node in body:
-                if not isinstance(node, ast.FunctionDef) and not _calls_it(node, factor.name):
+                if not isinstance(node, ast.FunctionDef) and not calls_it(node, factor.name):
                     self.beside(node, factor.name)
             value = self.function(factor)
         else:
@@ -156,7 +156,7 @@ class StatementReader(AssigningReader):
         inner = function.node
         if self.whole is not None and isinstance(inner, ast.FunctionDef):
             raise self.places.fault(node, "functions are not followed inside a lambda of a whole", "write it out")
-        if isinstance(inner, ast.FunctionDef) and not _plain_decorators(inner):
+        if isinstance(inner, ast.FunctionDef) and not plain_decorators(inner):
             raise self.places.fault(inner, "decorators are not read", "leave it out")
         given, outside = bind(self, node, function), dict(self.names)
         self.names.update(given)
@@ -187,7 +187,7 @@ class StatementReader(AssigningReader):
 
     def function(self, node: ast.FunctionDef | ast.Lambda, frame: FrameValue | None = None) -> Value | None:
         """Return what a function returns; its first argument without a default is the frame."""
-        if isinstance(node, ast.FunctionDef) and not _plain_decorators(node):
+        if isinstance(node, ast.FunctionDef) and not plain_decorators(node):
             raise self.places.fault(node, "decorators are not read", "leave it out")
         arguments = node.args
         if arguments.vararg or arguments.posonlyargs:
@@ -224,7 +224,7 @@ class StatementReader(AssigningReader):
             if isinstance(node, ast.Return):
                 if node.value is None:
                     raise self.places.fault(node, "nothing is returned", "return the factor")
-                return self.expr(_without_dropna(node.value))
+                return self.expr(without_dropna(node.value))
             inside = self.followed(node)
             if inside is not None:
                 found = self.body(inside)
@@ -248,7 +248,7 @@ class StatementReader(AssigningReader):
         if isinstance(node, ast.AnnAssign) and node.value is not None:
             return self.assign(node.target, self.expr(node.value))
         if isinstance(node, ast.AugAssign):
-            changed = ast.copy_location(ast.BinOp(_loaded(node.target), node.op, node.value), node)
+            changed = ast.copy_location(ast.BinOp(loaded(node.target), node.op, node.value), node)
             return self.assign(node.target, self.expr(changed))
         if isinstance(node, ast.Pass) or (isinstance(node, ast.Import) and self.imported(node)):
             return None
@@ -344,7 +344,7 @@ class StatementReader(AssigningReader):
             branch = node.body if holds else node.orelse
             return branch if holds is not None and self.returns(branch) else None
         quiet = ("np.errstate", "warnings.catch_warnings", "pd.option_context")
-        if isinstance(node, ast.With) and all(_called(item.context_expr) in quiet for item in node.items):
+        if isinstance(node, ast.With) and all(called(item.context_expr) in quiet for item in node.items):
             return node.body
         return None
 
@@ -369,7 +369,7 @@ class StatementReader(AssigningReader):
 
     def tries(self, node: ast.Try) -> bool:
         """Whether a try only guards its body: its handlers compute nothing."""
-        kept = all(_does_nothing(part) for one in node.handlers for part in one.body)
+        kept = all(does_nothing(part) for one in node.handlers for part in one.body)
         if kept and not node.orelse and not node.finalbody:
             self.notes.append(f"line {node.lineno}: what is done on an error is not followed")
             return True
@@ -388,45 +388,3 @@ class StatementReader(AssigningReader):
                 return False
             self.names[alias.asname or alias.name] = Module(modules[alias.name])
         return True
-
-
-def _does_nothing(node: ast.stmt) -> bool:
-    """Whether a statement of a handler gives no factor: it ends, or says something."""
-    said = isinstance(node, ast.Expr) and _called(node.value).split(".")[0] in (
-        "print",
-        "logger",
-        "logging",
-        "warnings",
-    )
-    return said or isinstance(node, ast.Return | ast.Pass | ast.Raise)
-
-
-def _called(node: ast.expr) -> str:
-    return dotted(node.func) if isinstance(node, ast.Call) else ""
-
-
-def _plain_decorators(node: ast.FunctionDef) -> bool:
-    return all(dotted(part) in ("staticmethod", "classmethod") for part in node.decorator_list)
-
-
-def _without_dropna(node: ast.expr) -> ast.expr:
-    """Return what is returned without a last `.dropna()`: missing values stay missing here, and move no window."""
-    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "dropna":
-        node = node.func.value
-    return node
-
-
-def _calls_it(node: ast.stmt, name: str) -> bool:
-    """Whether a statement only calls the function with names: `result = factor(df)`."""
-    value = node.value if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign) else None
-    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name) or value.func.id != name:
-        return False
-    targets = node.targets if isinstance(node, ast.Assign) else []
-    plain = all(isinstance(target, ast.Name | ast.Subscript) for target in targets)
-    return plain and not value.keywords and all(isinstance(arg, ast.Name) for arg in value.args)
-
-
-def _loaded(target: ast.expr) -> ast.expr:
-    if isinstance(target, ast.Name):
-        return ast.copy_location(ast.Name(target.id, ast.Load()), target)
-    return target

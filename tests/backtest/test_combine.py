@@ -19,10 +19,10 @@ from backtest.combine import (
     ic_weights,
     moments_of,
     nonneg_weights,
-    residual_ic,
     ridge_weights,
     unit_weights,
 )
+from backtest.residual_ic import residual_ic
 from market.errors import InputError
 from market.panel import FloatArray
 from market.ranking import rank_panel

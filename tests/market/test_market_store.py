@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from market.atomic_files import write_atomically
 from market.errors import InputError
 from market.manifest import Origin, manifest_path, read_manifest
 from market.panel import OHLCV, Panel
-from market.panel_store import load_fields, load_panel, save_panel, write_atomically
+from market.panel_store import load_fields, load_panel, save_panel
 from market.synthetic.demo_market import SynthSpec, make_market
 
 
