@@ -91,7 +91,7 @@ def restore(state: Sequence[Array], kept: Sequence[Array]) -> None:
 
 
 def _carried(stream: Stream) -> Iterator[Array]:
-    """Yield the arrays of a stream's state; memory for sorting is written anew with every piece, and no state."""
+    """Yield the arrays of a stream's state; memory for sorting is written again with every piece, and no state."""
     for part in fields(stream):  # type: ignore[arg-type]  # every stream is a dataclass
         value = getattr(stream, part.name)
         for one in value if isinstance(value, tuple) else (value,):

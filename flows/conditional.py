@@ -21,7 +21,7 @@ from market.panel import FloatArray
 
 # Skew, and the logarithm of the weight of the tails, stay within these: at exp(-1) a tail falls as exp(-x^0.74).
 _SKEW, _TAIL = 1.0, 1.0
-# The linear part sees inputs up to so many deviations, the network up to fewer: it must not extrapolate.
+# The linear part sees inputs up to this many deviations, the network up to fewer: it must not extrapolate.
 _REACH, _NET_REACH = 4.0, 2.0
 # Penalties, in rows: on the linear part of location, scale, skew and tail, and on the network.
 _LINEAR, _NET = (2000.0, 200.0, 400.0, 400.0), 200.0

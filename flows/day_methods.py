@@ -20,7 +20,7 @@ from flows.conditional import ConditionalFlow, ConditionalPlan, fit_conditional
 from flows.day_series import WINDOWS, DaySeries
 from market.panel import FloatArray
 
-# A distribution is shown by so many quantiles, in the middle of as many equal shares.
+# A distribution is shown by this many quantiles, in the middle of as many equal shares.
 LEVELS: FloatArray = (np.arange(100) + 0.5) / 100
 # Quantiles that are regressed; those between are interpolated, on a normal scale.
 _REGRESSED = np.array([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995])

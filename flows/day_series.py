@@ -85,7 +85,7 @@ def day_inputs(returns: FloatArray, ranges: FloatArray) -> FloatArray:
 
 
 def _trailing_mean(values: FloatArray, days: int) -> FloatArray:
-    """Return (T,) the mean of the last `days` values; NaN before there are so many."""
+    """Return (T,) the mean of the last `days` values; NaN before there are that many."""
     out = np.full(len(values), np.nan)
     if len(values) >= days:
         out[days - 1 :] = np.lib.stride_tricks.sliding_window_view(values, days).mean(axis=1)

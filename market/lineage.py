@@ -112,10 +112,9 @@ def _sampled_hashes(panel: Panel, halvings: int) -> Iterator[_Hashes]:
     largest = np.uint64((1 << (64 - halvings)) - 1)
     close = panel["close"]
     # Some assets at a time, each of which lies together then: a panel on disk is read by bars.
-    step = max(1, _AT_ONCE // max(1, len(close)))
-    assets = (
-        prices for at in range(0, close.shape[1], step) for prices in np.ascontiguousarray(close[:, at : at + step].T)
-    )
+    several = max(1, _AT_ONCE // max(1, len(close)))
+    blocks = (close[:, at : at + several].T for at in range(0, close.shape[1], several))
+    assets = (prices for block in blocks for prices in np.ascontiguousarray(block))
     for prices in assets:
         rows = np.flatnonzero(np.isfinite(prices) & (prices > 0))
         hashes = _cell_hashes(prices[rows], places[rows], step)

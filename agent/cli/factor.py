@@ -336,18 +336,20 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
     if not yes:
         click.confirm("The holdout opens once per factor and the opening is recorded. Go on?", abort=True, err=True)
     with workspace.knowledge() as knowledge:
-        opening = open_holdout(workspace, data_name, knowledge, factor, again=again, note=say)
+        opened = open_holdout(workspace, data_name, knowledge, factor, again=again, note=say)
+    opening = opened.record
+    totals = {"net": opened.total_return, "gated": opened.total_return_gated}
     if as_json:
-        names = ("number", "opened_by", "start", "end", "forward", "total_return", "total_return_gated")
-        shown = {name: getattr(opening, name) for name in names}
-        print_json({**opening.score.to_dict(), **shown})
+        shown = {name: getattr(opening, name) for name in ("number", "opened_by", "start", "end", "forward")}
+        earned = {"total_return": totals["net"], "total_return_gated": totals["gated"]}
+        print_json({**opening.score.to_dict(), **shown, **earned})
         return
     rows = [
         [label, format_number(getattr(opening.score, key), digits, percent=percent)]
         for label, key, digits, percent in SCORECARD_ROWS
     ]
     place = next(i for i, row in enumerate(rows) if row[0] == "return a year, net")
-    for kind, total in (("net", opening.total_return), ("gated", opening.total_return_gated)):
+    for kind, total in totals.items():
         if kind == "net" or math.isfinite(total):
             rows.insert(place, [f"total return, {kind}", format_number(total, 1, percent=True)])
     which = f"Holdout, opening {opening.number}{', forward' if opening.forward else ''}, recorded"

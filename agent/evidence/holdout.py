@@ -34,6 +34,15 @@ from market.panel import FloatArray, Panel
 FORWARD_BARS = 30
 
 
+@dataclass(frozen=True)
+class Opened:
+    """An opening as it was recorded, and what was earned on its bars, after costs; NaN behind a gate without one."""
+
+    record: HoldoutRecord
+    total_return: float
+    total_return_gated: float
+
+
 def open_holdout(
     workspace: Workspace,
     data: str | None,
@@ -42,7 +51,7 @@ def open_holdout(
     *,
     again: bool = False,
     note: Note = no_note,
-) -> HoldoutRecord:
+) -> Opened:
     """Score a factor, or a pool, on the holdout of a data set; record who opened it, when, under which rules.
 
     The rules are those that the factor's run, or the pool, recorded: their split says which bars were never looked at.
@@ -85,11 +94,7 @@ def open_holdout(
         span=(bar_time(whole, rows.start), bar_time(whole, rows.stop - 1)),
     )
     year = panel.bars_per_year
-    return replace(
-        opening,
-        total_return=total_return(scored, year),
-        total_return_gated=total_return(scored, year, gated=True),
-    )
+    return Opened(opening, total_return(scored, year), total_return(scored, year, gated=True))
 
 
 def _unwatched(knowledge: KnowledgeBase, content_id: str, whole: Panel, rows: slice) -> slice:

@@ -18,7 +18,7 @@ from flows.day_walk import REFIT, TAILS, WILD, Tick, Walked, asked_of, walk_forw
 from market.panel import FloatArray
 
 OURS, RIVALS = "conditional flow", ("GARCH(1,1), t", "HAR, t")
-# A difference counts from so many standard errors on.
+# A difference counts from this many standard errors on.
 _SURE = 2.0
 _TAIL_NAMES = [f"worst {100 * tail:g} %" for tail in TAILS]
 

@@ -352,7 +352,7 @@ class HoldoutRecord:
     they were stored, whatever version wrote them; `rules` and `score` are what they say. `start` and `end` are the
     times of the first and the last bar that were seen; earlier versions did not record them. Where it is asked for,
     `forward` says that these bars all came after those that were seen before, and `data` names the data set where it is
-    another one; `total_return` is that of the opening under way, after costs, and `total_return_gated` behind a gate.
+    another one.
     """
 
     factor_id: str
@@ -366,8 +366,6 @@ class HoldoutRecord:
     end: str | None = None
     forward: bool = False
     data: str = ""
-    total_return: float = float("nan")
-    total_return_gated: float = float("nan")
 
     @cached_property
     def rules(self) -> ScoringRules:
