@@ -163,11 +163,11 @@ def _shape_of(path: Path, unit: str, piece: _Piece, reading: FileConventions, sa
         raise InputError(f"{path} has no row a bar of an asset: only such tables are read in pieces", _WHOLE)
     if is_wide([(path, frame)], mapping):
         raise InputError(f"{path} has a column an asset: only tables of a row a bar are read in pieces", _WHOLE)
-    tables, told = [(path, piece.table)], list[str]()
-    long = long_of(tables, reading, told)
-    if any("is made coins" in note for note in told):
+    tables, noted = [(path, piece.table)], list[str]()
+    long = long_of(tables, reading, noted)
+    if any("is made coins" in note for note in noted):
         raise InputError(f"{path} counts contracts: such files are not read in pieces", _WHOLE)
-    said += [note for note in told if note not in said]
+    said += [note for note in noted if note not in said]
     if long["open"].isna().all():
         raise InputError(
             f"{path} has no opens: they are found from the closes before only in a file that is read whole", _WHOLE
@@ -176,7 +176,7 @@ def _shape_of(path: Path, unit: str, piece: _Piece, reading: FileConventions, sa
     impossible_reading(long, [one for one in check_ohlcv(long) if one.kind not in _SETTLED], str(path))
     fields = tuple(str(name) for name in long.columns if name not in KEYS)
     stamps = reading.stamps or stamps_of(tables, reading, long)
-    if stamps is None and any("are closes" in note for note in told):
+    if stamps is None and any("are closes" in note for note in noted):
         stamps = "close"
     return _Shape(path, unit, fields, frozenset(piece.table.notes), stamps, bar_length(long))
 

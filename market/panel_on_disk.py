@@ -167,11 +167,11 @@ def read_facts(path: Path) -> FolderFacts:
     """Return what a panel's folder says of itself; no values are read."""
     place = path / FACTS
     try:
-        told = json.loads(place.read_text(encoding="utf-8"))
-        if told["format"] > FORMAT:
+        document = json.loads(place.read_text(encoding="utf-8"))
+        if document["format"] > FORMAT:
             raise InputError(f"{path} was written by a newer alphaglow", "upgrade alphaglow")
-        parts = {name: tuple(YearPart(**one) for one in parts) for name, parts in told.pop("parts").items()}
-        return FolderFacts(**{**told, "assets": tuple(told["assets"])}, parts=parts)
+        parts = {name: tuple(YearPart(**one) for one in parts) for name, parts in document.pop("parts").items()}
+        return FolderFacts(**{**document, "assets": tuple(document["assets"])}, parts=parts)
     except FileNotFoundError as error:
         raise InputError(f"{path} is no panel's folder: it has no {FACTS}", _AGAIN) from error
     except (OSError, ValueError, KeyError, TypeError) as error:

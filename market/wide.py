@@ -45,6 +45,11 @@ def unstack(frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
     return pd.concat(pieces, ignore_index=True).dropna(subset=["close"], how="all")
 
 
+def _is_field_name(word: str, words: pd.Series) -> bool:
+    """Whether a word can name a field here: a letter may also be a ticker, where others are no fields."""
+    return len(word) > 1 or all(plain_name(one) in _FIELDS for one in words)
+
+
 def _from_melted(frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
     """Return a frame of one row a figure, whose field stands in a column of its own, with one row a bar."""
     numeric = [c for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
@@ -57,7 +62,7 @@ def _from_melted(frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFram
         if (
             len(words) > _MOST_FIELDS
             or not words.notna().all()
-            or "close" not in {_FIELDS.get(plain_name(one)) for one in words}
+            or "close" not in {_FIELDS.get(plain_name(one)) for one in words if _is_field_name(str(one), words)}
         ):
             continue
         if len({_FIELDS.get(plain_name(one)) for one in words} - {None}) < 2:
