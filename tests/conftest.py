@@ -63,8 +63,9 @@ GROUPS = pytest.StashKey[Path]()
 # CPU seconds, about, of the tests that take longest, by function, and of groups, by file: these begin first, so that no
 # worker has a long one left at the end. Only the order hangs on them: a number that is out of date fails nothing.
 SECONDS = {
-    # All that forks programs or needs PostgreSQL.
-    "servers": 170,
+    # All that forks programs; all else that needs PostgreSQL.
+    "forked": 120,
+    "postgres": 60,
     "test_signal_decisions": 35,
     "test_flows_gate": 35,
     "test_opening": 35,
@@ -170,14 +171,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _group(item: pytest.Item) -> str:
     """Return the name of those that a test is run with, by the same worker; "" where any worker may run it alone.
 
-    The process that programs are forked from and a PostgreSQL server cost seconds to start: one worker has both.
+    The process that programs are forked from and a PostgreSQL server cost seconds to start: one worker has the first,
+    and the other one may have the second, so that neither waits for the other at the end.
     """
     called = getattr(item, "callspec", None)
     # A parameter may be an array, which is equal to nothing as a whole.
     given = [value for value in called.params.values() if isinstance(value, str)] if called else []
     on_postgres = "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in given
-    if on_postgres or _forks(getattr(item, "module", None)):
-        return "servers"
+    if _forks(getattr(item, "module", None)):
+        return "forked"
+    if on_postgres:
+        return "postgres"
     return item.path.stem if _shares(item) else ""
 
 
