@@ -17,7 +17,7 @@ from agent.study.workspace import Workspace
 from market.errors import InputError
 
 _NAME = re.compile(r"^ui-[0-9]{14}-[0-9]{1,10}$")
-_STOP_SECONDS = 60.0
+_NAMED_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,15 @@ def start_process(workspace: Workspace, arguments: Sequence[str]) -> StartedRun:
             start_new_session=True,
         )
     (folder / f"{name}.pid").write_text(str(process.pid))
+    started = StartedRun(name, events, errors, process.pid)
+    # For some milliseconds, more on a busy machine, a new process shows no command line: a page drawn then would say
+    # that nothing is under way, and would wait for the events of no run.
+    end = time.monotonic() + _NAMED_SECONDS
+    while process.poll() is None and not started.alive() and time.monotonic() < end:
+        time.sleep(0.005)
     # The process outlives this object, which is what is wanted; its end is asked for by `_command_of`.
     process.returncode = 0
-    return StartedRun(name, events, errors, process.pid)
+    return started
 
 
 def started_runs(workspace: Workspace) -> list[StartedRun]:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.request import urlopen
 import pytest
 
 from agent.study.workspace import Workspace
+from agent.web import run_processes
 from agent.web.run_processes import under_way
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -62,6 +64,34 @@ def address(prepared: Path, tmp_path: Path) -> Iterator[str]:
         server.wait(30)
         assert server.stderr is not None
         server.stderr.close()
+
+
+def test_a_run_that_was_started_is_under_way_at_once(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A new process shows an empty command line at first; a page drawn then never heard of its run.
+    folder = tmp_path / "w"
+    shutil.copytree(prepared, folder)
+    shown, asked = run_processes._command_of, []
+
+    def late(pid: int) -> str:
+        asked.append(pid)
+        return "" if len(asked) < 4 else shown(pid)
+
+    monkeypatch.setattr(run_processes, "_command_of", late)
+    started = run_processes.start_process(Workspace(folder), ["mine", "--llm", "mock", "--rounds", "1"])
+    try:
+        assert under_way(Workspace(folder)) == started
+    finally:
+        os.kill(started.pid, signal.SIGKILL)
+    while started.alive():
+        pass
+    # One that ended before it was seen is not waited for.
+    monkeypatch.setattr(run_processes, "_command_of", lambda _pid: "")
+    monkeypatch.setattr(run_processes.sys, "executable", shutil.which("true"))
+    began = time.monotonic()
+    assert not run_processes.start_process(Workspace(folder), ["mine"]).alive()
+    assert time.monotonic() - began < run_processes._NAMED_SECONDS
 
 
 def test_a_run_is_started_watched_stopped_and_gone_on_with(address: str) -> None:
