@@ -92,7 +92,7 @@ class QuickScorer:
         self._rules = ledger_rules(target.spec, self._year)
         self._positions = no_positions(width)
         self._ring = np.zeros((target.spec.holding, width))
-        self._series = np.full((SERIES, panel.shape[0]), np.nan)
+        self._series = np.full((panel.shape[0], SERIES), np.nan)
         self._signal: FloatArray | None = None
         self._widest = np.zeros(1, dtype=np.int64)
 
@@ -133,14 +133,14 @@ class QuickScorer:
                 target.known[at],
                 target.centred_ranks[at],
                 target.risk[at],
-                target.sums[:, at],
+                target.sums[at],
             ),
             self._market.rows(at),
             self._weighting,
             self._rules,
             self._positions,
             self._ring,
-            self._series[:, first : first + rows],
+            self._series[first : first + rows],
         )
 
     def _count(self, masked: FloatArray) -> None:
@@ -149,24 +149,24 @@ class QuickScorer:
             self._widest[0] = max(int(self._widest[0]), widest_bar(masked))
 
     def _complete(self) -> FloatArray:
-        """Return the series, once every bar was fed."""
+        """Return the series, (7, T), once every bar was fed."""
         values, target, spec = self._whole, self.target, self.target.spec
         if values is None:
-            return self._series
-        signal = np.where(target.panel.universe, values, np.nan)
+            return self._series.T
+        series, signal = self._series.T, np.where(target.panel.universe, values, np.nan)
         found = trade(target.weights(signal), target.market, spec, None, bars_per_year=target.panel.bars_per_year)
-        self._series[GROSS], self._series[NET], self._series[TURNOVER] = found.gross, found.net, found.turnover
-        self._series[EXPOSURE] = found.exposure
+        series[GROSS], series[NET], series[TURNOVER] = found.gross, found.net, found.turnover
+        series[EXPOSURE] = found.exposure
         if spec.is_cross_sectional:
-            self._series[IC] = rank_ic(signal, target.forward)
-            enough = np.isfinite(self._series[IC])
-            self._series[PEARSON] = np.where(enough, correlate_rows(signal, target.forward), np.nan)
-            self._series[PAYOFF] = rank_payoffs(signal, target.forward, target.risk)
+            series[IC] = rank_ic(signal, target.forward)
+            enough = np.isfinite(series[IC])
+            series[PEARSON] = np.where(enough, correlate_rows(signal, target.forward), np.nan)
+            series[PAYOFF] = rank_payoffs(signal, target.forward, target.risk)
         else:
-            self._series[PAYOFF] = found.gross
+            series[PAYOFF] = found.gross
             self._signal = signal
         self._whole = None
-        return self._series
+        return series
 
     def net(self, part: slice) -> FloatArray:
         """Return the net returns of a segment's decisions, without the two that are paid beyond it."""
@@ -184,7 +184,7 @@ class QuickScorer:
     def result(self, part: slice) -> QuickScore:
         """Return the figures of a segment; its last two decisions are paid beyond it and left out."""
         paid = paid_rows(part)
-        series = self._complete()[:, paid]
+        series = np.ascontiguousarray(self._complete()[:, paid])
         rank, tstat = self._prediction(series[IC], paid)
         known = series[IC][np.isfinite(series[IC])]
         pearson = series[PEARSON][np.isfinite(series[PEARSON])]

@@ -21,7 +21,7 @@ from backtest.weights import target_row
 from market.panel import BoolArray, FloatArray
 from market.ranking import count_finite, ordered, rank_row, rank_with_keys
 
-# Rows of the series that are written.
+# Columns of the series that are written.
 SERIES = 7
 IC, PEARSON, GROSS, NET, TURNOVER, EXPOSURE, PAYOFF = range(SERIES)
 # Of the figures of the ledger, those that are written, and where.
@@ -103,7 +103,9 @@ def score_piece(
     ring: FloatArray,
     series: FloatArray,
 ) -> None:
-    """Score a piece: fill its columns of `series` (7, rows).
+    """Score a piece: fill its rows of `series` (rows, 7).
+
+    Of all arrays, rows are taken: a piece of the bars then has the layout of the whole, and the kernel one signature.
 
     `market` lacks what the rules do not ask for. `positions` and `ring` (holding, N) are carried from piece to piece.
     """
@@ -113,7 +115,7 @@ def score_piece(
     held, halted, growth = positions.held, positions.halted, positions.growth
     returns, tradable, funding = market.returns, market.tradable, market.funding
     known, centred_ranks, risk, all_sums = outcomes.known, outcomes.centred_ranks, outcomes.risk, outcomes.sums
-    scratch, sums, subset = _new_scratch(len(held)), np.empty(len(all_sums)), np.empty(len(held), dtype=np.float32)
+    scratch, sums, subset = _new_scratch(len(held)), np.empty(all_sums.shape[1]), np.empty(len(held), dtype=np.float32)
     columns, values, ranks = scratch.columns, scratch.values, scratch.ranks
     for row in range(len(signal)):
         line = signal[row]
@@ -123,7 +125,7 @@ def score_piece(
         common, stuck = _count_common(line, known[row], tradable[row], held)
         if is_plain and common == count and stuck == 0 and count >= MIN_PAIRS and growth[0] > 0.0:
             for k in range(len(sums)):
-                sums[k] = all_sums[k, row]
+                sums[k] = all_sums[row, k]
             all_common = common >= sums[0]
             theirs = centred_ranks[row] if all_common else _rank_shared(outcomes, row, line, columns, subset, sums)
             sizes = (count * count - count % 2) / 4.0 if clear else _sizes(ranks, 0.5 * (count + 1))
@@ -133,16 +135,16 @@ def score_piece(
             )
             paid = _paid(held, returns[row], funding[row]) if len(funding) else 0.0
             _, net, growth[0] = close_bar(growth[0], gross, turnover, short, 0.0, paid, rules)
-            series[IC, row], series[PEARSON, row], series[GROSS, row], series[PAYOFF, row] = ic, pearson, gross, payoff
-            series[NET, row], series[TURNOVER, row], series[EXPOSURE, row] = net, turnover, 1.0 if sizes > 1e-9 else 0.0
+            series[row, IC], series[row, PEARSON], series[row, GROSS], series[row, PAYOFF] = ic, pearson, gross, payoff
+            series[row, NET], series[row, TURNOVER], series[row, EXPOSURE] = net, turnover, 1.0 if sizes > 1e-9 else 0.0
             halted[:] = 0  # It matters only while an asset is held.
         else:
-            _predict(piece, outcomes, scratch, row, common, series[:, row])
+            _predict(piece, outcomes, scratch, row, common, series[row])
             _set_targets(piece, market, weighting, scratch, ring, row)
             due = (piece.first + row) % rules.rebalance == 0
             settle_row(scratch.targets, market, row, positions, rules, due, scratch.ledger)
             for here, there in _KEPT:
-                series[here, row] = scratch.ledger[there]
+                series[row, here] = scratch.ledger[there]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -250,7 +252,7 @@ def _predict(piece: Piece, outcomes: Outcomes, scratch: _Scratch, row: int, comm
     shared[:] = np.nan
     rank_row(scratch.values, scratch.columns, common, shared)
     figures[PAYOFF] = _payoff(shared, 0.5 * (common + 1), outcomes.risk[row])
-    rerank(order, int(outcomes.sums[0, row]), outcomes.ranks[row], shared, common, other)
+    rerank(order, int(outcomes.sums[row, 0]), outcomes.ranks[row], shared, common, other)
     for i in range(len(line)):
         other[i] = other[i] if shared[i] == shared[i] else np.nan
     figures[IC] = correlation(shared, other, 1e-9)

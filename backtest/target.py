@@ -41,7 +41,7 @@ class Target:
         `forward` less what the market, and the styles of the rules, explain, over trailing deviation (see
         `backtest.payoff`); 0 where unknown.
     sums
-        (4, T) assets with a forward return, sum of squares of `centred_ranks`, sum of `forward` and sum of its squares
+        (T, 4) assets with a forward return, sum of squares of `centred_ranks`, sum of `forward` and sum of its squares
         about its mean.
     market
         What the ledger reads.
@@ -149,7 +149,7 @@ def prepare_target(
         known,
         centred_ranks.astype(np.float32),
         risk_returns(panel, forward, spec.styles),
-        np.stack([*sums, (centred_rows(forward) ** 2).sum(axis=1)]),
+        np.stack([*sums, (centred_rows(forward) ** 2).sum(axis=1)], axis=1),
         groups,
         regimes or {},
     )

@@ -95,7 +95,7 @@ def _target(
         known,
         centred_ranks.astype(np.float32),
         risk_returns(panel, forward, trailing=trailing),
-        np.stack([*sums, (centred_rows(forward) ** 2).sum(axis=1)]),
+        np.stack([*sums, (centred_rows(forward) ** 2).sum(axis=1)], axis=1),
     )
 
 

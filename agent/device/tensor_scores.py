@@ -69,7 +69,7 @@ class BatchScorer:
         self.returns, self.forward = put(target.market.returns[:stop]), put(target.forward[:stop])
         self.unknown = put(np.where(target.known[:stop], 0.0, np.nan))
         self.centred_ranks, self.risk = put(target.centred_ranks[:stop]), put(target.risk[:stop])
-        self.known_count = put(target.sums[0, :stop])
+        self.known_count = put(target.sums[:stop, 0])
         funding = target.market.funding
         self.funding = put(funding[:stop]) if len(funding) else None
         self.stuck = _stuck(target.market.tradable[:stop], target.market.returns[:stop], device)
