@@ -27,7 +27,7 @@ from scipy.special import ndtr, ndtri
 from backtest.binomial import Share
 from backtest.luck import fingerprint_of
 from backtest.max_test import LargestScores
-from backtest.mean_test import mean_test
+from backtest.mean_test import mean_test, one_sided_p
 from backtest.nulls import NULLS
 from backtest.planted_payoffs import plant_payoff
 from benchmarks.noise import LEVEL, draw, passes
@@ -70,6 +70,25 @@ def skilled(kind: str, trials: int, bars: int, sharpe: float, share: float, rng:
     return returns
 
 
+def exact_shares(trials: int, bars: int, sharpe: float, families: int, scores: int) -> dict[str, float]:
+    """Return how often a factor that pays passes among independent ones, by the maximum and by Bonferroni.
+
+    The hurdle hangs on the others, the score on the factor: each of the `scores` is compared with the hurdle of each
+    of the `families`. A family of 10 000 so serves for thousands of comparisons, and not for one.
+    """
+    rng = np.random.default_rng([3, trials, bars])
+    paid = (mean_test(rng.standard_normal(bars) + sharpe / math.sqrt(DAYS)).z for _ in range(scores))
+    found, hurdles = np.sort(np.fromiter(paid, dtype=np.float64, count=scores)), []
+    for number in range(families):
+        returns = draw("independent", bars, trials, np.random.default_rng([2, number, trials, bars]))
+        largest = LargestScores(number)
+        largest.add([fingerprint_of(column) for column in np.ascontiguousarray(returns.T)])
+        hurdles.append(largest.hurdle(LEVEL))
+    above = 1.0 - np.searchsorted(found, hurdles, side="right") / scores
+    alone = np.array([one_sided_p(float(z)) for z in found])
+    return {"maximum": float(np.mean(above)), "bonferroni": float(np.mean(alone * trials <= LEVEL))}
+
+
 def drawn_table(args: argparse.Namespace, console: Console) -> list[dict[str, object]]:
     """Test a factor that pays among many; return the shares that pass."""
     table = Table(
@@ -90,6 +109,8 @@ def drawn_table(args: argparse.Namespace, console: Console) -> list[dict[str, ob
         shares = {
             name: float(np.mean([one[name] for one in found])) for name in ("maximum", "bonferroni", "dsr", "fdr")
         }
+        if kind == "independent":
+            shares |= exact_shares(trials, bars, sharpe, repetitions, 400 if args.quick else 4_000)
         valid = known_power(sharpe * math.sqrt(bars / DAYS), trials / 20 if kind == "clones" else trials)
         row = (kind, f"{trials:,}", f"{bars:,}", f"{sharpe:g}", f"{share:.0%}")
         table.add_row(*row, *(f"{x:.0%}" for x in shares.values()), f"{valid:.0%}")
