@@ -88,6 +88,9 @@ def best_table(attempts: Sequence[AttemptRecord], run_id: str, *, limit: int = 1
 
 def _verdict_and_reason(one: AttemptRecord) -> str:
     """Return the test that was failed first, or the verdict, and why."""
+    if verdict_of(one) == "untested":
+        # The search has ended: what its verdict promised for then went to another of the same idea, or it was stopped.
+        return "untested: it passes on train, and validation was not asked about it"
     # The score stands in a column of its own.
     why = re.sub(r" \(score [^)]*\)", "", failed_why(one))
     return f"{failed_words(one)}: {why}" if why else failed_words(one)

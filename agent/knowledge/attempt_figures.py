@@ -112,8 +112,12 @@ def reasons_of(attempt: AttemptRecord) -> str:
     return "" if attempt.evaluation is None else "; ".join(attempt.evaluation.evidence.reasons)
 
 
+def verdict_rank(attempt: AttemptRecord) -> int:
+    """Return 0 for an accepted factor, 1 for a promising, 2 for an untested one, 3 for the rest."""
+    return {"accepted": 0, "promising": 1, "untested": 2}.get(verdict_of(attempt), 3)
+
+
 def factor_order(attempt: AttemptRecord) -> tuple[int, float, int]:
     """Sort key: accepted, promising, untested, the rest; then train net Sharpe (gated with a gate), best first."""
     best = traded_sharpe(train_of(attempt))
-    rank = {"accepted": 0, "promising": 1, "untested": 2}.get(verdict_of(attempt), 3)
-    return rank, -best if math.isfinite(best) else 1e9, attempt.id
+    return verdict_rank(attempt), -best if math.isfinite(best) else 1e9, attempt.id

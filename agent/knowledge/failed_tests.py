@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.knowledge.attempt_figures import net_score, pays_before_costs, reasons_of, train_of, verdict_of
+from agent.knowledge.attempt_figures import net_score, pays_before_costs, reasons_of, train_of, verdict_of, verdict_rank
 from agent.knowledge.records import AttemptRecord
 from backtest.result_types import Evidence, SegmentScore
 
@@ -109,15 +109,14 @@ def count_failed(attempts: Sequence[AttemptRecord]) -> tuple[FailedTest, ...]:
 
 
 def by_promise(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-    """Return the scored attempts, the most promising first: accepted ones, then by what they net or pay.
+    """Return the scored attempts: accepted, promising, untested, the rest; each by what they net or pay.
 
     A quick score knows no net figure under the rule that a factor would get: then the payoff before costs stands alone.
     """
 
-    def order(attempt: AttemptRecord) -> tuple[bool, bool, float, int]:
-        train, accepted = train_of(attempt), first_failed(attempt) == ""
-        full = attempt.stage != "screen"
+    def order(attempt: AttemptRecord) -> tuple[int, bool, float, int]:
+        train, full = train_of(attempt), attempt.stage != "screen"
         score = net_score(train) if full else train.payoff_z
-        return not accepted, not full, -score if math.isfinite(score) else math.inf, attempt.id
+        return verdict_rank(attempt), not full, -score if math.isfinite(score) else math.inf, attempt.id
 
     return sorted((one for one in attempts if one.evaluation is not None), key=order)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from agent.cli.attempt_tables import best_table
 from agent.cli.live_line import LiveLine
 from agent.cli.live_table import LiveTable
-from agent.knowledge.failed_tests import count_failed, failed_words, first_failed
+from agent.knowledge.attempt_figures import verdict_of
+from agent.knowledge.failed_tests import by_promise, count_failed, failed_words, first_failed
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.records import AttemptRecord
 from agent.llm.budget import Budget
 from agent.mining.outer_loop import Event
 from tests.agent.commands import as_json, refused, run
@@ -88,6 +92,31 @@ def test_a_screening_ends_in_its_best_with_the_test_that_each_failed(
         attempts = knowledge.attempts()
     counted = count_failed(attempts)
     assert sum(one.count for one in counted) == sum(first_failed(one) != "" for one in attempts)
+
+
+def test_accepted_factors_come_first_and_untested_ones_promise_nothing_more(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text in (FACTOR, OTHER, "cs_rank(close)", "ts_mean(volume, 9)"):
+        as_json(capsys, "eval", text)
+    with KnowledgeBase.open(home / "knowledge.db") as knowledge:
+        scored = by_promise(knowledge.attempts())
+    assert len(scored) == 4
+    # As if the last by what they net had been admitted, and the first had not been tested on validation.
+    verdicts = dict(zip((one.id for one in scored), ("rejected", "untested", "promising", "accepted"), strict=True))
+    given = [with_verdict(one, verdicts[one.id]) for one in scored]
+    assert [verdict_of(one) for one in by_promise(given)] == ["accepted", "promising", "untested", "rejected"]
+    console = Console(file=io.StringIO(), width=140)
+    console.print(best_table(given, "r1"))
+    shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert "validation was not asked" in shown
+    assert "when the search ends" not in shown
+
+
+def with_verdict(attempt: AttemptRecord, verdict: str) -> AttemptRecord:
+    assert attempt.evaluation is not None
+    document = {**attempt.evaluation.evidence_document, "verdict": verdict, "accepted": verdict == "accepted"}
+    return replace(attempt, evaluation=replace(attempt.evaluation, evidence_document=document))
 
 
 def test_the_live_table_fits_a_terminal_and_names_what_came(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
