@@ -46,10 +46,12 @@ class Mined:
     verdicts: list[str]
 
 
-def mined(folder: Path, capsys: pytest.CaptureFixture[str], settings: str, monkeypatch: pytest.MonkeyPatch) -> Mined:
+def mined(
+    folder: Path, capsys: pytest.CaptureFixture[str], settings: str, monkeypatch: pytest.MonkeyPatch, *more: str
+) -> Mined:
     monkeypatch.chdir(folder)
     (folder / "alphaglow.toml").write_text(settings)
-    found = as_json(capsys, *MINE)
+    found = as_json(capsys, *MINE, *more)
     with KnowledgeBase.open(folder / "knowledge.db") as kb:
         calls, attempts = kb.calls(found["run"]), kb.attempts(run_id=found["run"])
         lessons = kb.lessons(run_id=found["run"], limit=None)
@@ -120,7 +122,9 @@ def test_with_feedback_validation_steers_and_admits_nothing(
     twins: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = f'{FREE}[loop]\nfeedback = "validation"\n'
-    one, other = (mined(folder, capsys, settings, monkeypatch) for folder in twins)
+    # Processors differ in the last bits of a simulated market, and the mock in what it draws then: in eight rounds some
+    # verdict of an early one differs, whatever is drawn.
+    one, other = (mined(folder, capsys, settings, monkeypatch, "--rounds", "8") for folder in twins)
     assert one.asked != other.asked
     assert any("passes every gate" in request for _, request in one.asked)
     assert "accepted" not in (*one.verdicts, *other.verdicts)

@@ -117,7 +117,10 @@ def chosen_ids(session: Session, panel_id: str, related: Literal["none", "earlie
 
 
 def related_data(session: Session, panel_id: str) -> tuple[RelatedData, ...]:
-    """Return a data set and those that it has most of its bars in common with; the data set itself comes first."""
+    """Return a data set and those that it has most of its bars in common with.
+
+    The data set itself comes first, then the others by the share they have in common, of equal ones the newest first.
+    """
     own = session.get(_Data, panel_id)
     if own is None:
         return (RelatedData(panel_id, "", 1.0, "", "", 0),)
@@ -126,7 +129,9 @@ def related_data(session: Session, panel_id: str) -> tuple[RelatedData, ...]:
         _related(session, row, math.nan if share is None else share, math.nan if covered is None else covered)
         for share, covered, row in session.execute(query.where(_Pair.panel_id == panel_id))
     ]
-    found.sort(key=lambda data: (-1.0 if math.isnan(data.share) else -data.share, data.panel_id))
+    found.sort(key=lambda data: data.panel_id)
+    found.sort(key=lambda data: data.end, reverse=True)
+    found.sort(key=lambda data: -1.0 if math.isnan(data.share) else -data.share)
     return (_related(session, own, 1.0, 1.0), *found)
 
 
