@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.cli.common import format_number, stdout, text_table
 from agent.knowledge.attempt_figures import factor_order, net_score, traded_sharpe, train_of, verdict_of
-from agent.knowledge.failed_tests import by_promise, count_failed, failed_why, failed_words
+from agent.knowledge.failed_tests import by_promise, count_failed, ended_why, failed_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -88,11 +88,8 @@ def best_table(attempts: Sequence[AttemptRecord], run_id: str, *, limit: int = 1
 
 def _verdict_and_reason(one: AttemptRecord) -> str:
     """Return the test that was failed first, or the verdict, and why."""
-    if verdict_of(one) == "untested":
-        # The search has ended: what its verdict promised for then went to another of the same idea, or it was stopped.
-        return "untested: it passes on train, and validation was not asked about it"
     # The score stands in a column of its own.
-    why = re.sub(r" \(score [^)]*\)", "", failed_why(one))
+    why = re.sub(r" \(score [^)]*\)", "", ended_why(one))
     return f"{failed_words(one)}: {why}" if why else failed_words(one)
 
 

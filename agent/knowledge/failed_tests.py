@@ -82,6 +82,16 @@ def failed_why(attempt: AttemptRecord) -> str:
     return words[0] if words else evidence.reasons[0] if test and evidence.reasons else reasons_of(attempt)
 
 
+def ended_why(attempt: AttemptRecord) -> str:
+    """Say the same once the search has ended.
+
+    What an untested factor was promised then went to another of the same idea, or the search was stopped before.
+    """
+    if verdict_of(attempt) == "untested":
+        return "it passes on train, and validation was not asked about it"
+    return failed_why(attempt)
+
+
 def _is_of(gate: str, test: str) -> bool:
     """Whether a gate of admission belongs to a test of `_TESTS`."""
     if gate in ("predicts", "earns"):

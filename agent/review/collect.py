@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.knowledge.attempt_figures import factor_order, or_none, verdict_of
 from agent.knowledge.factor_records import FactorRecord
-from agent.knowledge.failed_tests import failed_in, failed_why, first_failed, words_of_failed
+from agent.knowledge.failed_tests import ended_why, failed_in, first_failed, words_of_failed
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.review.render import render_factor, render_run, write_report
@@ -336,7 +336,7 @@ def _row(attempt: AttemptRecord) -> FactorRow:
         validation=card.validation,
         dsr=or_none(evidence.dsr),
         failed=words_of_failed(first_failed(attempt)),
-        reason=failed_why(attempt),
+        reason=ended_why(attempt),
         theme=attempt.claims.theme,
     )
 

@@ -90,12 +90,12 @@ def factor_rows(rows: Sequence[FactorRow]) -> list[Row]:
 
 
 def _why(row: FactorRow) -> str:
-    if not row.failed:
+    if row.verdict == "accepted":
         return DASH
     reason = " ".join(row.reason.split())
     if len(reason) > _LONGEST_REASON:
         reason = reason[:_LONGEST_REASON].rsplit(" ", 1)[0] + "…"
-    return f"{row.failed}: {reason}" if reason else row.failed
+    return ": ".join(part for part in (row.failed, reason) if part) or DASH
 
 
 def payoff_plot(rows: Sequence[FactorRow]) -> str:
