@@ -17,7 +17,9 @@ from backtest.figures import SEGMENTS
 from backtest.result_types import Figures
 from market.panel import FloatArray
 
-MAX_CORRELATED = 20
+# The heaviest members stand open, and more of them in pictures; all are one click away.
+BEST = 10
+MAX_DRAWN = 20
 _LONGEST = 42
 
 
@@ -106,11 +108,13 @@ def pool_context(pool: PoolReview) -> dict[str, object]:
         "rival_rows": [
             Row(r.label, r.note, _cells(r.figures) + _totals(r.figures), i == 0) for i, r in enumerate(pool.rivals)
         ],
-        "members": members,
+        "members": members[:BEST],
+        "all_members": members if len(members) > BEST else (),
+        "idle": sum(m.weight == 0.0 for m in pool.members),
         "adds": [Row(m.name or m.text, m.text if m.name else "", _differences(own, m.rest)) for m in pool.members],
         "adds_chart": Markup(adds_chart(pool)),
         "alike_chart": Markup(alike_chart(pool)),
-        "hidden": max(0, len(pool.members) - MAX_CORRELATED),
+        "hidden": max(0, len(pool.members) - MAX_DRAWN),
         "sentence": rival_sentence(pool),
         "curve_chart": Markup(curve_chart(pool)),
     }
@@ -123,14 +127,14 @@ def _short_names(members: Sequence[MemberRow]) -> list[str]:
 
 
 def adds_chart(pool: PoolReview) -> str:
-    """Draw how much net Sharpe ratio each member adds, on train and on validation."""
+    """Draw how much net Sharpe ratio each of the heaviest members adds, on train and on validation."""
     own = pool.rivals[0].figures
     rows = [
         (
             name,
             [own[part].sharpe_net - m.rest[part].sharpe_net if part in m.rest else float("nan") for part in SEGMENTS],
         )
-        for name, m in zip(_short_names(pool.members), pool.members, strict=True)
+        for name, m in list(zip(_short_names(pool.members), pool.members, strict=True))[:MAX_DRAWN]
     ]
     series = [("train", "c1"), ("validation", "c2")]
     return plots.dot_plot(
@@ -144,7 +148,7 @@ def adds_chart(pool: PoolReview) -> str:
 
 def alike_chart(pool: PoolReview) -> str:
     """Draw the correlations of the heaviest members' returns; nothing of one member alone."""
-    shown = min(len(pool.members), MAX_CORRELATED)
+    shown = min(len(pool.members), MAX_DRAWN)
     if shown < 2:
         return ""
     return plots.heat_map(

@@ -337,3 +337,19 @@ def test_only_factors_of_the_same_bars_are_compared() -> None:
     alike = make_comparison()
     assert alike.correlations.shape == (3, 3) and alike.correlations[0, 0] == pytest.approx(1.0)
     assert ("1.84" in words_of(render_comparison(alike))) and "train / validation" in render_comparison(alike)
+
+
+def test_the_heaviest_members_of_a_pool_stand_open_and_all_are_one_click_away() -> None:
+    pool = make_pool()
+    members = tuple(
+        replace(pool.members[0], factor_id=f"f:{k}", name=f"Alpha{k:03}", weight=max(0.0, 0.02 * (31 - k)))
+        for k in range(101)
+    )
+    page = render_pool(replace(pool, members=members, correlations=np.eye(101)))
+    open_part, folded = page.split("All 101 members")
+    assert "70 of them have no weight" in folded
+    assert "Alpha009" in open_part
+    assert "Alpha010" not in open_part.partition("<h2>Members</h2>")[2]
+    assert "Alpha100" in folded
+    few = render_pool(pool)
+    assert "All 3 members" not in few
