@@ -244,6 +244,7 @@ _BUILT_IN: Mapping[str, tuple[int, Maker]] = {
     "exp": (1, _ufunc(np.exp)),
     "sqrt": (1, _ufunc(np.sqrt)),
     "tanh": (1, _ufunc(np.tanh)),
+    "atan": (1, _ufunc(np.arctan)),
     "sigmoid": (1, lambda at, n: Chain(_sigmoid)),
     "floor": (1, _ufunc(np.floor)),
     "round": (1, _ufunc(np.rint)),

@@ -23,7 +23,7 @@ SMALLEST = 3
 # They keep the order of assets at a bar, whatever they are given.
 _KEEPS_ORDER = frozenset({"cs_rank", "cs_zscore", "cs_demean", "cs_scale"})
 # So do these, of values that are never large: of large ones all become 1.
-_KEEPS_ORDER_OF_SMALL = frozenset({"tanh", "sigmoid"})
+_KEEPS_ORDER_OF_SMALL = frozenset({"tanh", "atan", "sigmoid"})
 _SMALL = frozenset({"cs_rank", "cs_zscore", "cs_scale", "ts_rank", "ts_corr", "ts_scale"})
 # Limits this many deviations from the mean tie few assets.
 _FAR_LIMIT = 2.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,17 @@ _LEAST_CHARS = 40
 _TEXTS = (".md", ".markdown", ".txt", ".text", ".rst", ".tex", ".html", ".htm", "")
 # What tells a model what to do, in the languages that people try it in.
 _ORDER = re.compile(
-    r"ignore (?:all |any |the )?(?:previous|prior|above|earlier)|disregard (?:all|any|the|previous)|system prompt"
+    r"\b(?:ignore|disregard|override|forget)\s+(?:(?:all|any|of|the|these|those|your|my|previous|prior|above|earlier|system)\s+)*"
+    r"(?:instructions?|rules?|prompts?|orders?|guidelines?)\b"
+    r"|ignore (?:all |any |the )?(?:previous|prior|above|earlier)|disregard (?:all|any|the|previous)|system prompt"
+    r"|\b(?:accept|admit|approve)\s+(?:all|every|each|any)\s+(?:[\w-]+\s+){0,2}"
+    r"(?:factors?|hypothes[ei]s|expressions?|alphas?|proposals?|candidates?|ideas?)\b"
     r"|you (?:must|are now|should) (?:answer|accept|output|reply|respond|now)|as an ai\b|</?(?:system|assistant|user)>"
-    r"|\bjailbreak|forget (?:all|your|the) (?:previous|instructions|rules)|игнорируй|забудь (?:все|предыдущ)"
-    r"|忽略(?:之前|以上|所有)|ignoriere alle|ignorez (?:toutes|les)|ignora (?:todas|las|tutte)",
+    r"|\bjailbreak|forget (?:all|your|the) (?:previous|instructions|rules)"
+    r"|игнорируй|забудь (?:все|предыдущ|свои|инструк)"
+    r"|忽略(?:之前|以上|所有|你的|您的|上述)|指示を無視|지시를 무시|ignoriere alle|ignorez (?:toutes|les)"
+    r"|ignora (?:todas|las|tutte)|\bignor(?:iere?|en sie|e[zr]?|a)(?: sie)?\s+(?:[^\W\d_]+\s+){0,2}"
+    r"(?:anweisungen|regeln|instructions|consignes|règles|instrucciones|reglas|instruções|regras|istruzioni|regole)\b",
     re.IGNORECASE,
 )
 
@@ -63,13 +71,21 @@ def read_note(path: str) -> NoteText:
 
 
 def order_lines(text: str) -> tuple[int, ...]:
-    """Return the numbers of lines, from 1, that read like orders to a model."""
-    return tuple(number for number, line in enumerate(text.split("\n"), start=1) if _ORDER.search(line))
+    """Return the numbers of lines, from 1, on which something begins that reads like an order to a model."""
+    # An order may go over a line's end.
+    plain = _seen(text)
+    return tuple(sorted({plain.count("\n", 0, found.start()) + 1 for found in _ORDER.finditer(plain)}))
+
+
+def _seen(text: str) -> str:
+    """Return a text as a reader sees it: wide letters as plain ones, signs without width left out."""
+    folded = unicodedata.normalize("NFKC", text)
+    return "".join(c for c in folded if unicodedata.category(c) != "Cf")
 
 
 def is_order(sentence: str) -> bool:
     """Whether a sentence reads like an order to a model: nothing rests on it."""
-    return bool(_ORDER.search(sentence))
+    return bool(_ORDER.search(_seen(sentence)))
 
 
 def _plain_text(content: bytes, file: Path) -> str:

@@ -26,6 +26,7 @@ from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
+    from agent.asking.answer_words import AnswerWords
     from agent.asking.proposing import Answer, Answered
     from agent.asking.scored_answers import Came, Expected
 
@@ -76,6 +77,7 @@ def propose(ctx: click.Context, asked: ProposeOptions) -> None:
     request = request_of(asked.kind, asked.lookback, asked.context, asked.only_fields, asked.words or "")
     request = replace(request, asset=asked.asset or "", complexity=asked.complexity or 0)
     choice = choice_of(asked)
+    from agent.asking.answer_words import answer_words
     from agent.asking.proposing import propose_factors
 
     with graceful_stop() as stop:
@@ -97,7 +99,7 @@ def propose(ctx: click.Context, asked: ProposeOptions) -> None:
         print_json(answer.to_dict())
         return
     for one in answer.factors:
-        _print(one, code=len(answer.factors) == 1 and asked.save is None)
+        _print(one, answer_words(answer.language), code=len(answer.factors) == 1 and asked.save is None)
     for refused in answer.refused:
         stdout().print(f"refused: {refused.text}\n{refused.reason.with_hint()}", soft_wrap=True, markup=False)
     _print_end(answer)
@@ -113,19 +115,20 @@ def _nothing(answer: Answer) -> InputError:
     )
 
 
-def _print(one: Answered, *, code: bool) -> None:
+def _print(one: Answered, words: AnswerWords, *, code: bool) -> None:
     out = stdout()
-    out.print(headed(one.name, f"   {one.factor}, look-back {one.lookback} bars"), soft_wrap=True)
+    said = words.lookback.format(bars=one.lookback)
+    out.print(headed(one.name, f"   {one.factor}, {said}"), soft_wrap=True)
     out.print(one.canonical, soft_wrap=True, markup=False)
     out.print(one.reading, soft_wrap=True, markup=False)
     for label, text in (
-        ("rationale", one.rationale),
-        ("mechanism", one.mechanism),
-        *(("risk", risk) for risk in one.risk_factors),
-        *(("note", text) for text in one.notes),
+        (words.rationale, one.rationale),
+        (words.mechanism, one.mechanism),
+        *((words.risk, risk) for risk in one.risk_factors),
+        *((words.note, text) for text in one.notes),
     ):
         out.print(f"{label}: {text}", soft_wrap=True, markup=False)
-    out.print(_expectations(one.expected, one.came))
+    out.print(_expectations(one.expected, one.came, words))
     if one.came is not None:
         out.print(headed(one.came.verdict, f": {one.came.says}"), soft_wrap=True)
         if one.came.note:
@@ -137,23 +140,26 @@ def _print(one: Answered, *, code: bool) -> None:
     out.print()
 
 
-def _expectations(expected: Expected, came: Came | None) -> object:
+def _expectations(expected: Expected, came: Came | None, words: AnswerWords) -> object:
     pairs = (
-        ("rank IC", expected.ic, None if came is None else came.ic, 4),
-        ("turnover a bar", expected.turnover, None if came is None else came.turnover, 3),
-        ("holding, bars", expected.holding, None if came is None else came.holding, 1),
+        (words.rank_ic, expected.ic, None if came is None else came.ic, 4),
+        (words.turnover, expected.turnover, None if came is None else came.turnover, 3),
+        (words.holding, expected.holding, None if came is None else came.holding, 1),
     )
     rows = [
         [label, format_number(said, digits), *([] if came is None else [format_number(found, digits)])]
         for label, said, found, digits in pairs
     ]
-    columns = ["", "expected", *([] if came is None else ["came, on train"])]
-    return text_table("What the model expects", columns, rows)
+    columns = ["", words.expected, *([] if came is None else [words.came])]
+    return text_table(words.expects, columns, rows)
 
 
 def _print_end(answer: Answer) -> None:
+    from agent.asking.answer_words import answer_words
+
     if answer.simulated:
-        stdout().print(f"The language model was simulated ({answer.model}).")
+        said = answer_words(answer.language).simulated.format(model=answer.model)
+        stdout().print(said, markup=False)
     if answer.outcome != "finished":
         stdout().print(f"Ended early ({answer.outcome}): the same command goes on.")
 

@@ -283,6 +283,7 @@ OPERATORS: Mapping[str, TensorOperator] = {
     "exp": _plain(torch.exp),
     "sqrt": _plain(torch.sqrt),
     "tanh": _plain(torch.tanh),
+    "atan": _plain(torch.atan),
     "sigmoid": _plain(torch.sigmoid),
     "floor": _plain(torch.floor),
     "max": _plain(torch.maximum),

@@ -16,18 +16,27 @@ class Said:
     risks: list[str]
 
 
-# Of each language: names of the two usual types and of any other, then the sentences.
-_NAMES: Mapping[str, tuple[str, str, str]] = {
-    "en": ("Momentum", "Mean reversion", "Factor"),
-    "ru": ("Моментум", "Возврат к среднему", "Фактор"),
-    "zh": ("动量", "均值回归", "因子"),
-    "ja": ("モメンタム", "平均回帰", "ファクター"),
-    "ko": ("모멘텀", "평균 회귀", "팩터"),
-    "es": ("Momentum", "Reversión a la media", "Factor"),
-    "de": ("Momentum", "Rückkehr zum Mittel", "Faktor"),
-    "fr": ("Momentum", "Retour à la moyenne", "Facteur"),
-    "pt": ("Momentum", "Reversão à média", "Fator"),
-}
+# Of each language the names of the types, in this order.
+_TYPES = ("momentum", "mean_reversion", "volatility", "volume", "liquidity", "candle", "cross_asset", "funding",
+          "open_interest", "sentiment")  # fmt: skip
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "en": ("Momentum", "Mean reversion", "Volatility", "Volume", "Liquidity", "Candle", "Cross asset", "Funding",
+           "Open interest", "Sentiment"),
+    "ru": ("Моментум", "Возврат к среднему", "Волатильность", "Объём", "Ликвидность", "Свеча", "Связь активов",
+           "Ставка финансирования", "Открытый интерес", "Настроение"),
+    "zh": ("动量", "均值回归", "波动率", "成交量", "流动性", "K线形态", "跨资产", "资金费率", "持仓量", "情绪"),
+    "ja": ("モメンタム", "平均回帰", "ボラティリティ", "出来高", "流動性", "ローソク足", "資産間", "資金調達率",
+           "建玉", "センチメント"),
+    "ko": ("모멘텀", "평균 회귀", "변동성", "거래량", "유동성", "캔들", "자산 간", "펀딩 비율", "미결제약정", "심리"),
+    "es": ("Impulso", "Reversión a la media", "Volatilidad", "Volumen", "Liquidez", "Vela", "Entre activos",
+           "Financiación", "Interés abierto", "Sentimiento"),
+    "de": ("Momentum", "Rückkehr zum Mittel", "Schwankung", "Volumen", "Liquidität", "Kerze", "Vergleich der Werte",
+           "Finanzierung", "Offene Kontrakte", "Stimmung"),
+    "fr": ("Élan", "Retour à la moyenne", "Volatilité", "Volume", "Liquidité", "Bougie", "Entre actifs",
+           "Financement", "Positions ouvertes", "Sentiment"),
+    "pt": ("Impulso", "Reversão à média", "Volatilidade", "Volume", "Liquidez", "Vela", "Entre ativos",
+           "Financiamento", "Contratos em aberto", "Sentimento"),
+}  # fmt: skip
 _SENTENCES: Mapping[str, tuple[str, str, str]] = {
     "en": (
         "Simulated model: the request asks for it, and the formula says it in the fewest parts.",
@@ -80,8 +89,7 @@ _SENTENCES: Mapping[str, tuple[str, str, str]] = {
 def texts_in(language: str, kind: str, expression: str) -> Said:
     """Return what is said of a factor of a type, in a language (``en``, ``ru`` ...)."""
     known = language if language in _NAMES else "en"
-    trend, back, other = _NAMES[known]
-    name = {"momentum": trend, "mean_reversion": back}.get(kind, f"{other}: {kind.replace('_', ' ')}")
+    name = dict(zip(_TYPES, _NAMES[known], strict=True))[kind]
     windows = [part for part in "".join(c if c.isdigit() else " " for c in expression).split() if part != "1"]
     rationale, mechanism, risks = _SENTENCES[known]
     return Said(f"{name} {windows[0]}" if windows else name, rationale, mechanism, [risks])

@@ -26,6 +26,8 @@ _TABLE: dict[str, str | tuple[str, str]] = {
     "reverse(x)": "-x",
     "inverse(x)": "1 / x",
     "signed_power(x, y)": "signed_power(x, y)",
+    "arc_tan(x)": "atan(x)", "arc_sin(x)": "2 * atan(x / (1 + sqrt((1 - x) * (1 + x))))",
+    "arc_cos(x)": "1.5707963267948966 - 2 * atan(x / (1 + sqrt((1 - x) * (1 + x))))",
     "s_log_1p(x)": "sign(x) * log1p(abs(x))",
     "log_diff(x)": "ts_log_return(x, 1)",
     "round_down(x, f=1)": "f * floor(x / f)",
@@ -334,7 +336,7 @@ _NOT_SAID = {
     "convert": "the value itself", "filter": "ts_ema(x, d)", "vec_stddev": "a field of one value",
     "vec_range": "a field of one value", "vec_count": "a field of one value", "vec_ir": "a field of one value",
     "vec_skewness": "a field of one value", "vec_kurtosis": "a field of one value", "vec_norm": "abs(x)",
-    "arc_tan": "tanh(x)", "arc_sin": "tanh(x)", "arc_cos": "tanh(x)", "rank_gmean_amean_diff": "rank(x)",
+    "rank_gmean_amean_diff": "rank(x)",
 }  # fmt: skip
 _CALLS: dict[str, Rewrite] = {
     **LOOSE,

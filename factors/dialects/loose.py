@@ -33,6 +33,7 @@ _WORDS: dict[str, list[str]] = {
     "ts_product": ["product", "prod", "ts_prod"],
     "ts_quantile": ["quantile", "rolling_quantile"],
     "ts_mad": ["mad"],
+    "atan": ["arctan", "arc_tan"],
     "ts_moment": ["moment"],
     "ts_rank": ["tsrank", "rolling_rank"],
     "ts_min": ["tsmin", "rolling_min", "lowest"],

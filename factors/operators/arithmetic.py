@@ -33,6 +33,8 @@ def _arithmetic() -> list[Operator]:
         _one("exp(x)", "exponential; NaN on overflow", "the exponential of {x}", dimension="pure"),
         _one("sqrt(x)", "square root; NaN for x < 0", "the square root of {x}", dimension="root"),
         _one("tanh(x)", "hyperbolic tangent", "{x} squashed into -1 to 1", dimension="pure", parity="odd"),
+        _one("atan(x)", "angle whose tangent is x, in radians, between -pi/2 and pi/2", "the angle of slope {x}",
+             dimension="pure", parity="odd"),
         _one("sigmoid(x)", "1 / (1 + exp(-x))", "{x} squashed into 0 to 1", dimension="pure"),
         _one("floor(x)", "largest whole number not above x", "{x} rounded down", dimension="pure"),
         _one("ceil(x)", "smallest whole number not below x", "{x} rounded up", formula="-floor(-x)"),

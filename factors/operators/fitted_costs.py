@@ -42,7 +42,7 @@ FITTED: Mapping[str, Cost] = MappingProxyType({
     **dict.fromkeys(("lt", "le", "gt", "ge", "eq", "ne", "if_else", "is_nan"), Cost(1.0)),
     **dict.fromkeys(("abs", "neg", "sign", "floor", "ceil", "round"), Cost(1.6)),
     "sqrt": Cost(2.4), "log": Cost(5.3), "log1p": Cost(11.0), "exp": Cost(7.4), "mod": Cost(13.0),
-    "tanh": Cost(17.0), "sigmoid": Cost(22.0), "power": Cost(20.0), "signed_power": Cost(20.0),
+    "tanh": Cost(17.0), "atan": Cost(17.0), "sigmoid": Cost(22.0), "power": Cost(20.0), "signed_power": Cost(20.0),
     "ts_delay": Cost(1.0, 0.0001), "ts_delta": Cost(1.3, 0.0001), "ts_returns": Cost(1.2, 0.0001),
     "ts_log_return": Cost(10.5),
     "ts_sum": Cost(1.8, 0.0004), "ts_mean": Cost(1.9, 0.0004), "ts_product": Cost(1.7, 0.0002),

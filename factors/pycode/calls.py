@@ -7,10 +7,11 @@ import math
 
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.choices import selected
-from factors.pycode.column_methods import across_group, by_rows, clipped, groupby, method_of
-from factors.pycode.constants import constant_of, formatted
+from factors.pycode.column_methods import across_group, by_rows, clipped, method_of
+from factors.pycode.constants import constant_of, formatted, items_of
 from factors.pycode.conversions import cast, rounded
 from factors.pycode.eval_texts import evaluated
+from factors.pycode.groups import groupby
 from factors.pycode.harmless import FRAME_METHODS, check_harmless
 from factors.pycode.libraries import appended, called_library, of_class
 from factors.pycode.lists import function_of_list, method_of_list, numpy_of_list
@@ -88,6 +89,8 @@ def call(reader: Reader, node: ast.Call) -> Value:
             item = owner.parts.get(key.value if isinstance(key, Plain) else None)
             if item is not None or len(node.args) > 1:
                 return item or reader.expr(node.args[1])
+        case Mapped() if method in ("values", "keys", "items") and not node.args:
+            return Listed(tuple(items_of(reader, node)))
         case SeriesValue():
             return method_of(reader, node, owner, method)
         case WindowValue():

@@ -9,21 +9,19 @@ from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.choices import between, carried, filled
 from factors.pycode.constants import mapping, number_of
 from factors.pycode.conversions import cast, is_condition, rounded, with_replaced_values
-from factors.pycode.harmless import COLUMN_METHODS, GROUPBY, check_harmless
+from factors.pycode.groups import groupby
+from factors.pycode.harmless import COLUMN_METHODS, check_harmless
 from factors.pycode.methods import (
-    ASSET_KEYS,
     LAMBDAS_ACROSS,
     NUMPY_PLAIN,
     PAIR_METHODS,
     PLAIN_METHODS,
-    TIME_KEYS,
     WHOLE_COLUMN,
 )
 from factors.pycode.values import (
     FrameValue,
     Function,
     Grouped,
-    Listed,
     Mapped,
     Module,
     Plain,
@@ -211,8 +209,10 @@ def ranked_across(reader: Reader, node: ast.Call, x: Raw, arguments: Arguments) 
     shares = arguments.flag("pct", False)
     up = arguments.flag("ascending", True)
     method = arguments.plain("method")
-    if method not in (None, "average"):
+    if method not in (None, "average", "first", "min", "max"):
         raise reader.places.fault(node, f"ties are shared here, not broken by {method!r}", "leave method out")
+    if method not in (None, "average"):
+        reader.notes.append(f"rank(method={method!r}): assets that are tied share their average rank here")
     if reader.by_asset and axis not in (1, "columns") and reader.whole is None:
         why = ".rank() of an asset's whole history sees its future"
         raise reader.places.fault(node, why, "use .rolling(n).rank(pct=True)", "look_ahead")
@@ -306,33 +306,6 @@ def _across(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Argu
         if word is not None:
             return SeriesValue(reader.ours(word, node, series.raw))
     return SeriesValue(bound(reader, name, series, body, Whole()))
-
-
-def groupby(reader: Reader, node: ast.Call, of: SeriesValue | FrameValue) -> Grouped:
-    """Return groups of the frame, or of a column, by asset or by time."""
-    arguments = Arguments(reader, node)
-    key: object = arguments.plain("level")
-    if key is None:
-        by = arguments.value("by")
-        if isinstance(by, Listed) and len(by.parts) == 1:
-            by = by.parts[0]
-        if isinstance(by, SeriesValue) and not isinstance(by.raw, RawNumber):
-            key = getattr(by.raw, "name", None)
-        key = by.value if isinstance(by, Plain) else key
-    for ignored in GROUPBY:
-        arguments.named.pop(ignored, None)
-    arguments.done()
-    word = str(key).lower()
-    series, frame = (None, of) if isinstance(of, FrameValue) else (of, None)
-    if word in ASSET_KEYS:
-        return Grouped("asset", series, frame)
-    if word in TIME_KEYS:
-        return Grouped("time", series, frame)
-    if isinstance(key, float):
-        why = "groups by a level's number are not read"
-        raise reader.places.fault(node, why, "name it: groupby(level='symbol') or groupby(level='date')")
-    hint = "group by the asset ('symbol') or by the time ('date'); for sectors write group_neutralize(x, sector)"
-    raise reader.places.fault(node, f"groups by {word[:40]!r} are not read", hint)
 
 
 def _of_one_asset(reader: Reader, name: str, frame: FrameValue, body: Body) -> Value:

@@ -211,6 +211,20 @@ def comprehended(reader: Reader, node: ast.ListComp | ast.GeneratorExp) -> Liste
     return Listed(tuple(found))
 
 
+def mapped(reader: Reader, node: ast.DictComp) -> Mapped:
+    """`{n: f(n) for n in (5, 10)}`, written out."""
+    both = ast.copy_location(ast.Tuple([node.key, node.value], ast.Load()), node)
+    rows = comprehended(reader, ast.copy_location(ast.ListComp(both, node.generators), node))
+    found: dict[object, Value] = {}
+    for row in rows.parts:
+        key, value = row.parts if isinstance(row, Listed) else (row, row)
+        word = key.value if isinstance(key, Plain) else number_of(key)
+        if word is None:
+            raise reader.places.fault(node, "keys of a dictionary are texts or numbers", "write them out")
+        found[word] = value
+    return Mapped(found)
+
+
 def items_of(reader: Reader, node: ast.expr) -> Sequence[Value]:
     """Return what a loop runs over, where that is known before any data are seen."""
     found = tuple(_items(reader, node))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from factors.dialects.base import ours
 from factors.pycode.arguments import refused_method
 from factors.pycode.calls import call, subscript
-from factors.pycode.constants import chosen_part, comprehended, formatted, mapping, of_constants, truth_of
+from factors.pycode.constants import chosen_part, comprehended, formatted, mapped, mapping, of_constants, truth_of
 from factors.pycode.conversions import is_condition
 from factors.pycode.functions import CallCount
 from factors.pycode.methods import CONSTANTS, FOLD, NODE_WORDS, OPERATOR_WORDS
@@ -55,6 +56,8 @@ class ExpressionReader(ABC):
         self.by_asset = False
         # Whether a statistic of rows was taken, so that tables have a column for each asset.
         self.wide = False
+        # By number, whose level of the rows it is: the asset's or the time's.
+        self.levels: Mapping[float, str] = {}
         # Columns of the data that were read: they are there, whatever their names.
         self.looked_at: set[str] = set()
         self.depth = 0
@@ -128,6 +131,8 @@ class ExpressionReader(ABC):
                 return Listed(tuple(self.expr(part) for part in node.elts))
             case ast.Dict():
                 return mapping(self, node)
+            case ast.DictComp():
+                return mapped(self, node)
             case ast.ListComp() | ast.GeneratorExp():
                 return comprehended(self, node)
             case ast.JoinedStr():

@@ -39,7 +39,7 @@ def has_gaps(raw: Raw) -> bool:
 
 # What is missing in their arguments is missing in their values.
 _VALUE_BY_VALUE = frozenset({"add", "sub", "mul", "div", "neg", "abs", "power", "log", "log1p", "exp", "sqrt", "sign",
-                             "clip", "max", "min", "if_else", "signed_power", "tanh", "ts_delay"})  # fmt: skip
+                             "clip", "max", "min", "if_else", "signed_power", "tanh", "atan", "ts_delay"})  # fmt: skip
 
 
 def _is_nan(raw: Raw) -> bool:

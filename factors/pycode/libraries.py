@@ -55,6 +55,7 @@ _TALIB: Mapping[str, Known] = {
     "MIDPRICE": _of("high low", "timeperiod=14", "(ts_max(high, timeperiod) + ts_min(low, timeperiod)) / 2"),
     "LINEARREG": _of("real", "timeperiod=14", "real - ts_resid(real, timeperiod)"),
     "LINEARREG_SLOPE": _of("real", "timeperiod=14", "ts_slope(real, timeperiod)"),
+    "LINEARREG_ANGLE": _of("real", "timeperiod=14", "57.29577951308232 * atan(ts_slope(real, timeperiod))"),
     "LINEARREG_INTERCEPT": _of("real", "timeperiod=14", "real - ts_resid(real, timeperiod)"
                                " - (timeperiod - 1) * ts_slope(real, timeperiod)"),
     "TSF": _of("real", "timeperiod=14", "real - ts_resid(real, timeperiod) + ts_slope(real, timeperiod)"),
@@ -90,8 +91,8 @@ _TALIB: Mapping[str, Known] = {
     "WCLPRICE": _of("high low close", "", "(high + low + 2 * close) / 4"),
     "AVGPRICE": _of("open high low close", "", "(open + high + low + close) / 4"),
     **{name: _of("real", "", f"{ours}(real)")
-       for name, ours in (("LN", "log"), ("EXP", "exp"), ("SQRT", "sqrt"), ("TANH", "tanh"), ("FLOOR", "floor"),
-                          ("CEIL", "ceil"))},
+       for name, ours in (("LN", "log"), ("EXP", "exp"), ("SQRT", "sqrt"), ("TANH", "tanh"), ("ATAN", "atan"),
+                          ("FLOOR", "floor"), ("CEIL", "ceil"))},
 }  # fmt: skip
 _PANDAS_TA: Mapping[str, Known] = {
     "sma": _of("close", "length=10", "ts_mean(close, length)"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from factors.dialects.templates import formula
 from factors.pycode.arguments import bars_of
 from factors.pycode.constants import listed_numbers, numbers_of, spaced
-from factors.pycode.values import Listed, Reader, SeriesValue, Value, code_of, dotted
+from factors.pycode.values import Listed, Mapped, Reader, SeriesValue, Value, code_of, dotted
 from factors.pycode.window_numbers import holds_number
 from factors.syntax import Raw, RawNumber
 
@@ -41,9 +41,11 @@ def function_of_list(reader: Reader, node: ast.Call, name: str) -> Value | None:
         return None
     if not isinstance(node.args[0], ast.Name | ast.List | ast.Tuple | ast.ListComp | ast.GeneratorExp | ast.Call):
         return None
-    if isinstance(node.args[0], ast.Call) and dotted(node.args[0].func) not in ("range", "np.arange", "np.array"):
+    if isinstance(node.args[0], ast.Call) and not _gives_list(node.args[0]):
         return None
     given = reader.expr(node.args[0])
+    if isinstance(given, Mapped) and name == "len":
+        return SeriesValue(bars_of(reader, node, len(given.parts)))
     if not isinstance(given, Listed):
         return None
     if name in ("list", "tuple"):
@@ -55,6 +57,12 @@ def function_of_list(reader: Reader, node: ast.Call, name: str) -> Value | None:
         found = math.fsum(numbers) if name == "sum" else max(numbers) if name == "max" else min(numbers)
         return SeriesValue(bars_of(reader, node, found))
     return SeriesValue(folded(reader, node, _FOLDED[name], given.parts)) if name != "abs" else None
+
+
+def _gives_list(node: ast.Call) -> bool:
+    """Whether a call gives a list by its form: `range(5)`, `parts.values()`."""
+    of_dictionary = isinstance(node.func, ast.Attribute) and node.func.attr in ("values", "keys", "items")
+    return dotted(node.func) in ("range", "np.arange", "np.array") or (of_dictionary and not node.args)
 
 
 def numpy_of_list(reader: Reader, node: ast.Call, name: str) -> Value | None:

@@ -39,8 +39,8 @@ LAMBDAS_ACROSS: Mapping[str, str] = {
 ALONG_COLUMNS: Mapping[str, str] = {"max": "max", "min": "min", "sum": "add", "mean": "add"}
 NUMPY_PLAIN: Mapping[str, str] = {
     "log": "log", "log1p": "log1p", "sign": "sign", "abs": "abs", "absolute": "abs", "fabs": "abs", "sqrt": "sqrt",
-    "exp": "exp", "tanh": "tanh", "floor": "floor", "negative": "neg", "reciprocal": "inverse", "logical_not": "not_",
-    "ceil": "ceil", "rint": "round", "isnan": "is_nan",
+    "exp": "exp", "tanh": "tanh", "arctan": "atan", "atan": "atan", "floor": "floor", "negative": "neg",
+    "reciprocal": "inverse", "logical_not": "not_", "ceil": "ceil", "rint": "round", "isnan": "is_nan",
 }  # fmt: skip
 NUMPY_PAIR: Mapping[str, str] = {
     "maximum": "max", "minimum": "min", "power": "power", "divide": "div",

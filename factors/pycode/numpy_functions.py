@@ -17,6 +17,9 @@ _OF_ONE: Mapping[str, str] = {
     # Exact for small x, too, where log(x + sqrt(x * x + 1)) is not.
     "arcsinh": "sign(x) * log1p(abs(x) + x * x / (1 + sqrt(x * x + 1)))",
     "arctanh": "(log1p(x) - log1p(-x)) / 2", "exp2": "exp(x * 0.6931471805599453)",
+    # Exact at -1 and 1, too, where x / sqrt(1 - x * x) is missing.
+    "arcsin": "2 * atan(x / (1 + sqrt((1 - x) * (1 + x))))",
+    "arccos": "1.5707963267948966 - 2 * atan(x / (1 + sqrt((1 - x) * (1 + x))))",
     "trunc": "sign(x) * floor(abs(x))", "fix": "sign(x) * floor(abs(x))",
     "radians": "x * 0.017453292519943295", "deg2rad": "x * 0.017453292519943295",
     "degrees": "x * 57.29577951308232", "rad2deg": "x * 57.29577951308232",
@@ -26,14 +29,16 @@ _OF_TWO: Mapping[str, str] = {
     "heaviside": "if_else(x == 0, y, if_else(x > 0, 1, 0))", "float_power": "power(x, y)",
     "logaddexp": "max(x, y) + log1p(exp(-abs(x - y)))", "fmod": "sign(x) * mod(abs(x), abs(y))",
     "floor_divide": "floor(x / y)",
+    "arctan2": "if_else(y == 0, 1.5707963267948966 * sign(x), "
+               "atan(x / y) + if_else(y < 0, if_else(x < 0, -3.141592653589793, 3.141592653589793), 0))",
     # Of a value and a missing one, these take the value.
     "fmax": "if_else(is_nan(x), y, if_else(is_nan(y), x, max(x, y)))",
     "fmin": "if_else(is_nan(x), y, if_else(is_nan(y), x, min(x, y)))",
 }  # fmt: skip
-_ANGLE = ("angles are not in the language", "write np.tanh(x) to squash values, or np.sign(x)")
+_WAVE = ("waves are not in the language", "write np.tanh(x) to squash values, or np.arctan(x) for an angle")
 _WHOLE = ("a statistic of a whole column sees its future", "write x.rolling(n).{0}()")
 _WHY_NOT: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(("arctan", "arctan2", "arcsin", "arccos", "sin", "cos", "tan", "angle", "unwrap"), _ANGLE),
+    **dict.fromkeys(("sin", "cos", "tan", "angle", "unwrap"), _WAVE),
     **{name: (_WHOLE[0], _WHOLE[1].format(name.removeprefix("nan")))
        for name in ("mean", "std", "var", "sum", "max", "min", "median", "nanmean", "nanstd", "nanvar", "nansum",
                     "nanmax", "nanmin", "nanmedian")},

@@ -14,6 +14,7 @@ from factors.pycode.choices import is_guard
 from factors.pycode.constants import items_of, truth_of
 from factors.pycode.expressions import DEEPEST
 from factors.pycode.functions import bind, called_names, factor_among, first_value, unwrapped
+from factors.pycode.groups import levels_of
 from factors.pycode.libraries import LIBRARIES, library_of
 from factors.pycode.statement_shapes import called, calls_it, does_nothing, loaded, plain_decorators, without_dropna
 from factors.pycode.values import (
@@ -111,6 +112,7 @@ class StatementReader(AssigningReader):
 
     def module(self, module: ast.Module) -> Raw:
         """Return the tree of a whole text."""
+        self.levels = levels_of(module)
         body = self.objects(module.body)
         functions = [node for node in body if isinstance(node, ast.FunctionDef)]
         value: Value | None

@@ -200,6 +200,7 @@ class Reader(Protocol):
     whole: Whole | None
     by_asset: bool
     wide: bool
+    levels: Mapping[float, str]
 
     def assigned(self, node: ast.Call, frame: FrameValue) -> Value:
         """Return the frame with the columns of `df.assign(name=...)`."""

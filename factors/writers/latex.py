@@ -21,6 +21,7 @@ _BUILT_FORMS = {
     "log": r"\ln\left({0}\right)",
     "log1p": r"\ln\left(1 + {0}\right)",
     "tanh": r"\tanh\left({0}\right)",
+    "atan": r"\arctan\left({0}\right)",
     "sign": r"\operatorname{{sgn}}\left({0}\right)",
     "if_else": r"\begin{{cases}} {1} & {0} \\ {2} & \text{{otherwise}} \end{{cases}}",
     "max": r"\max\left({0}, {1}\right)",

@@ -144,6 +144,7 @@ ELEMENTWISE: Mapping[str, str] = {
     "exp": "np.exp(x)",
     "sqrt": "np.sqrt(np.where(x >= 0, x, np.nan))",
     "tanh": "np.tanh(x)",
+    "atan": "np.arctan(x)",
     "sigmoid": "1.0 / (1.0 + np.exp(-x))",
     "floor": "np.floor(x)",
     "round": "np.rint(x)",

@@ -25,6 +25,7 @@ _BUILT_ELEMENTWISE: Mapping[str, str] = {
     "exp": "{0}.exp()",
     "sqrt": "pl.when({0} >= 0).then({0}.sqrt())",
     "tanh": "{0}.tanh()",
+    "atan": "{0}.arctan()",
     "sigmoid": "(1 / (1 + (-{0}).exp()))",
     "floor": "{0}.floor()",
     "round": "{0}.round(mode='half_to_even')",

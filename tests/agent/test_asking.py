@@ -11,7 +11,8 @@ import httpx2
 import numpy as np
 import pytest
 
-from agent.asking.answer_language import language_of
+from agent.asking.answer_language import LANGUAGES, language_of
+from agent.asking.answer_words import answer_words
 from agent.asking.model_access import ModelChoice
 from agent.asking.proposing import propose_factors
 from agent.mining.constraints import Constraints
@@ -194,6 +195,43 @@ def test_an_answer_has_code_that_runs_and_equals_the_engine(home: Path, capsys: 
             space["factor"](frames).to_numpy(), evaluate(expression, panel).values, rtol=1e-9, atol=1e-9
         )
     assert len({one["canonical"] for one in found["factors"]}) == len(found["factors"]) >= 2
+
+
+# By language: a request, and what the page must say of it.
+WHOLE = {
+    "es": ("un factor que compara activos con el volumen, tipo cross_asset, como máximo 10 días",
+           ("Entre activos", "Lo que espera el modelo", "fundamento: ", "riesgo: ", "tenencia, barras", "simulado")),
+    "de": ("ein Faktor für die Rückkehr zum Mittel mit Volumen, höchstens 20 Tage zurück",
+           ("Rückkehr zum Mittel", "Was das Modell erwartet", "Begründung: ", "Risiko: ", "Haltedauer, Bars",
+            "simuliert")),
+    "zh": ("一个基于成交量的短期反转因子，最多回看10天",
+           ("均值回归", "模型的预期", "理由: ", "风险: ", "持有K线数", "模拟")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", WHOLE)
+def test_an_answer_is_in_one_language_from_its_name_to_its_last_line(
+    code: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, said = WHOLE[code]
+    kind = ("--type", "cross_asset") if code == "es" else ()
+    status, out, _ = run(capsys, "propose", words, *kind, "--llm", "mock", "--seed", "1")
+    assert status == 0
+    page = out.partition('"""Computes')[0] + out.rpartition("columns)")[2]
+    assert all(one in page for one in said), page
+    english = ("What the model", "expected", "rationale", "mechanism: ", "risk: ", "look-back", "holding", "turnover",
+               "simulated", "cross asset", "Mean reversion")  # fmt: skip
+    assert not [one for one in english if one in page], page
+
+
+def test_headings_exist_in_every_language_that_is_answered_in() -> None:
+    english = answer_words("en")
+    for code in LANGUAGES:
+        found = answer_words(code)
+        assert "{bars}" in found.lookback
+        assert "{model}" in found.simulated
+        assert code == "en" or found.expects != english.expects, code
+    assert answer_words("xx") == english
 
 
 def _frame(values: Any) -> Any:

@@ -173,6 +173,27 @@ def before_change(x: Table, d: int) -> Table:
     return Table(out)
 
 
+def humped(x: Table, hump: float) -> Table:
+    """BRAIN's hump: the last value until x is far from it, then one step of that size towards x."""
+    values = x.to_numpy()
+    out = np.full(values.shape, np.nan)
+    last = np.full(values.shape[1], np.nan)
+    for t, row in enumerate(values):
+        step = hump * np.nansum(np.abs(row))
+        moved = np.where(np.abs(row - last) < step, last, last + np.sign(row - last) * step)
+        last = np.where(np.isfinite(row), np.where(np.isfinite(last), moved, row), last)
+        out[t] = np.where(np.isfinite(row), last, np.nan)
+    return Table(out)
+
+
+def since_change(x: Table) -> Table:
+    changed = (x.diff() != 0).to_numpy()
+    out = np.zeros(changed.shape)
+    for t in range(1, len(changed)):
+        out[t] = np.where(changed[t], 0, out[t - 1] + 1)
+    return Table(out)
+
+
 COMMON: Space = {
     "AND": logic(lambda x, y: x & y), "OR": logic(lambda x, y: x | y), "NOT": lambda x: (x == 0).astype(float),
     "WHERE": chosen, "abs": abs, "log": np.log, "sign": np.sign, "sqrt": np.sqrt, "exp": np.exp, "max": larger,
@@ -204,7 +225,7 @@ BRAIN: Space = {
     "ts_min_max_diff": lambda x, d, f: x - f * (low_of(x, d) + high_of(x, d)),
     "ts_moment": lambda x, d, k: windowed(lambda w: ((w - w.mean()) ** k).mean())(x, d),
     "ts_percentage": lambda x, d, percentage: quantile(x, d, percentage),
-    "ts_quantile": lambda x, d: tsrank(x, d) - 0.5, "quantile": lambda x, **_: ranked(x) - 0.5,
+    "ts_quantile": lambda x, d, **_: tsrank(x, d) - 0.5, "quantile": lambda x, **_: ranked(x) - 0.5,
     "ts_weighted_decay": lambda x, k: k * x + (1 - k) * x.shift(1), "is_nan": lambda x: as_number(x.isna()),
     "ts_count_nans": lambda x, d: as_number(x.isna()).rolling(d).sum(),
     "ts_vector_neut": lambda x, y, d: x - y * rolled("sum")(x * y, d) / rolled("sum")(y * y, d),
@@ -220,6 +241,8 @@ BRAIN: Space = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "s_log_1p": lambda x: np.sign(x) * np.log1p(abs(x)),
     "log_diff": lambda x: np.log(x).diff(), "inverse": lambda x: 1 / x, "reverse": lambda x: -x, "round": np.round,
     "floor": np.floor, "ceiling": np.ceil, "fraction": lambda x: np.sign(x) * (abs(x) - np.floor(abs(x))),
+    "arc_tan": np.arctan, "arc_sin": np.arcsin, "arc_cos": np.arccos, "hump": humped,
+    "days_from_last_change": since_change,
     "tanh": np.tanh, "mod": lambda x, y: x % y, "clamp": lambda x, lower, upper: x.clip(lower, upper),
     "truncate": lambda x, maxpercent: x.clip(-maxpercent, maxpercent), "purify": lambda x: x, "pasteurize": lambda x: x,
     "left_tail": lambda x, maximum: x.where(x <= maximum), "right_tail": lambda x, minimum: x.where(x >= minimum),
@@ -249,7 +272,7 @@ ALPHAAGENT: Space = {
     "macd": lambda x, a, b: ema(x, a) - ema(x, b), "sumac": rolled("sum"), "prod": windowed(np.prod), "where": chosen,
     "rsi": lambda x, d=14: 100 * ema(x.diff().clip(lower=0), d) / ema(x.diff().abs(), d), "if_": chosen,
     "bb_upper": lambda x, d: mean(x, d) + std(x, d), "bb_lower": lambda x, d: mean(x, d) - std(x, d), "bb_middle": mean,
-    "percentile": lambda x, q, d: quantile(x, d, q), "ts_quantile": quantile, "round": np.round,
+    "floor": np.floor, "percentile": lambda x, q, d: quantile(x, d, q), "ts_quantile": quantile, "round": np.round,
     "max": lambda *x: across("max")(x[0]) if len(x) == 1 else larger(*x),
     "min": lambda *x: across("min")(x[0]) if len(x) == 1 else smaller(*x),
 }  # fmt: skip

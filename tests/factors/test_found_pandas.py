@@ -51,6 +51,11 @@ def given_to(kind: str, panel: Panel) -> dict[str, object]:
         labels = {"symbol": np.repeat(np.arange(ASSETS), BARS), "date": np.tile(np.arange(BARS), ASSETS)}
         frame = pd.DataFrame({**labels, **{name: panel[name].T.ravel() for name in COLUMNS}})
         return {"df": frame, "data": frame}
+    if kind in ("dates_first", "assets_first"):
+        labels = pd.MultiIndex.from_product([range(BARS), range(ASSETS)], names=["date", "symbol"])
+        frame = pd.DataFrame({name: panel[name].ravel() for name in COLUMNS}, index=labels)
+        frame = frame if kind == "dates_first" else frame.swaplevel().sort_index()
+        return {"df": frame, "data": frame}
     if kind == "asset":
         frame = pd.DataFrame({name: panel[name][:, 2] for name in COLUMNS})
         return {"df": frame, "data": frame, **{name: frame[name] for name in COLUMNS}}
@@ -92,6 +97,9 @@ def values_of(code: str, kind: str, panel: Panel) -> FloatArray:
         warnings.simplefilter("ignore")
         found = run(code, given)
     by_rows = isinstance(found, pd.Series) and isinstance(found.index, pd.MultiIndex)
+    by_names = by_rows and set(found.index.names) == {"date", "symbol"}  # type: ignore[attr-defined]
+    if by_names:
+        found = found.unstack("symbol").reindex(range(BARS))  # type: ignore[attr-defined]
     if kind == "long" and isinstance(found, pd.Series) and not by_rows:
         found = found.reindex(given["df"].index)  # type: ignore[attr-defined]
     values = np.asarray(found, dtype=float)
@@ -99,11 +107,11 @@ def values_of(code: str, kind: str, panel: Panel) -> FloatArray:
         return values[:, -1] if values.ndim == 2 else values
     if kind == "long":
         # Rows labelled by date and symbol come date by date.
-        return values.reshape(BARS, ASSETS) if by_rows else values.reshape(ASSETS, BARS).T
+        return values.reshape(BARS, ASSETS) if by_rows or by_names else values.reshape(ASSETS, BARS).T
     return values
 
 
-@pytest.mark.parametrize("kind", ["asset", "long", "wide"])
+@pytest.mark.parametrize("kind", ["asset", "long", "wide", "dates_first", "assets_first"])
 def test_most_is_read_and_nothing_with_another_meaning(kind: str, panel: Panel) -> None:
     refused, texts = [], texts_of(f"pandas_{kind}")
     for code in texts:
@@ -134,6 +142,9 @@ def test_what_cannot_be_said_is_refused_and_not_read_otherwise() -> None:
         ("df['close'].rolling(9).apply(lambda w: w - w.mean())", "no number of its window"),
         ("def f(df, other):\n    return df['close'] - other['close']", "second table"),
         ("df.groupby('symbol')['close'].transform(lambda x: x.rank(pct=True))", "future"),
+        ("df['close'].groupby(level=0).diff() + df['open'].groupby(level=1).diff()", "does not say"),
+        ("df['close'].groupby(level=1).diff().groupby(level=1).rank()", "whole history sees its future"),
+        ("np.cos(df['close'])", "waves"),
         ("for i in range(1000):\n    x = df['close']\nx", "at most 60"),
         ("x = df['close']\nfor i in range(50):\n    for j in range(50):\n        x = x + 1\nx", "too many steps"),
     ],
