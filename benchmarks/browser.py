@@ -12,16 +12,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
+
+from tests.agent.web_server import ARGUMENTS, CHROMIUM, served
 
 PAGES = ("/", "/factors", "/factors?sort=predicts", "/factors?q=volume", "/pools", "/knowledge", "/spend")
 _TIMES = 11
@@ -43,24 +39,6 @@ def held_now(pid: int) -> str:
     megabytes = int(status["VmRSS"].split()[0]) / 1024
     files = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     return f"{megabytes:.0f} MB, {files} open files, {status['Threads'].strip()} threads"
-
-
-@contextmanager
-def served(workspace: Path) -> Iterator[tuple[str, int]]:
-    """Start a server; yield its address and process id."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    argv = [sys.executable, "-m", "agent", "-w", str(workspace), "ui", "--port", str(port)]
-    server = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        if "http://" not in (said := server.stderr.readline()):
-            sys.exit(said)
-        yield f"http://127.0.0.1:{port}", server.pid
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 def time_pages(address: str, pid: int) -> None:
@@ -90,10 +68,9 @@ def open_tabs(address: str, pid: int, tabs: int, minutes: float) -> None:
     """Open tabs, leave them, close them, twice; print what the server keeps each time."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as play:
         for turn in (1, 2):
-            browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             # Six connections a browser context: tabs that listen would wait for each other.
             pages = [browser.new_context().new_page() for _ in range(tabs)]
             for page in pages:

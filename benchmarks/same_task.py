@@ -1,25 +1,26 @@
-"""One task in alphaglow and in alphalens with pandas: ten factors of WorldQuant's kind on five years of 505 stocks.
+"""One task in alphaglow, alphalens, vectorbt and Qlib: ten factors of WorldQuant's kind on five years of 505 stocks.
 
     python -m benchmarks.same_task [--turns N] [--data FOLDER]
 
-Both read the same file, evaluate ten formulas, and find on train: rank IC a day, what each fifth earns, turnover, and
-the net Sharpe ratio of the top fifth against the bottom one. Both are written as their users would, and what they find
-is compared. Times are processor seconds of interleaved turns after a first one. alphalens comes with the extra
-`bench`. vectorbt and Qlib are not written here: they are no part of that extra.
+All begin at the same file, evaluate ten formulas, and find on train: rank IC a day, what each fifth earns, turnover,
+and the net Sharpe ratio of the top fifth against the bottom one. Each is written as its users would
+(`same_task_pandas`), and what they find is compared. Times are processor seconds of interleaved turns after a first
+one. alphalens comes with the extra `bench`; vectorbt and Qlib (`pyqlib`) are taken where they are installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import inspect
 import io
 import statistics
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,11 +28,20 @@ from rich.console import Console
 from rich.table import Table
 
 import alphaglow as ag
+from benchmarks.same_task_pandas import (
+    FEE_BP,
+    Bars,
+    fifths_weights,
+    rank,
+    with_alphalens,
+    with_qlib,
+    with_vectorbt,
+)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+# A row a factor, and what each fifth of each earns a day.
+Found = tuple[pd.DataFrame, dict[str, pd.DataFrame]]
 FILE = "equity_sp500_1d_2013_2018.parquet"
-FEE_BP = 5.0
-TRAIN = 0.6
 # The formulas are those of WorldQuant's alphas 12, 6, 3, 4, 13, 33, 44, 53, 54 and 101.
 OURS = {
     "012": "sign(ts_delta(volume, 1)) * -ts_delta(close, 1)",
@@ -47,73 +57,13 @@ OURS = {
 }
 
 
-def with_alphaglow(path: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+def with_alphaglow(path: Path) -> Found:
     """Return a row a factor, and what each fifth of each earns a day."""
     panel = ag.panel(path, calendar="exchange", repair=True)
     rules = {"weighting": "quantile", "rule": "as set", "fee_bp": FEE_BP, "slippage_bp": 0}
     found = ag.sweep(panel, "{factor}", factor=list(OURS.values()), rules=rules)
     quantiles = {name: one.quantiles() for name, one in zip(OURS, found.results, strict=True)}
     return found.frame.set_index(pd.Index(OURS)), quantiles
-
-
-def _rank(x: pd.DataFrame) -> pd.DataFrame:
-    return x.rank(axis=1, pct=True)
-
-
-# What the ten formulas are in pandas: each is given the frames of the bars.
-THEIRS: Mapping[str, Callable[[Any], pd.DataFrame]] = {
-    "012": lambda b: np.sign(b.volume.diff()) * -b.close.diff(),
-    "006": lambda b: -b.open.rolling(10).corr(b.volume),
-    "003": lambda b: -_rank(b.open).rolling(10).corr(_rank(b.volume)),
-    "004": lambda b: -_rank(b.low).rolling(9).rank(pct=True),
-    "013": lambda b: -_rank(_rank(b.close).rolling(5).cov(_rank(b.volume))),
-    "033": lambda b: _rank(b.open / b.close - 1),
-    "044": lambda b: -b.high.rolling(5).corr(_rank(b.volume)),
-    "053": lambda b: -((b.close - b.low - (b.high - b.close)) / (b.close - b.low)).diff(9),
-    "054": lambda b: -(b.low - b.close) * b.open**5 / ((b.low - b.high) * b.close**5),
-    "101": lambda b: (b.close - b.open) / (b.high - b.low + 0.001),
-}
-
-
-class _Bars:
-    """Frames of dates by assets, one a field."""
-
-    def __init__(self, path: Path) -> None:
-        long = pd.read_parquet(path)
-        for name in ("open", "high", "low", "close", "volume"):
-            setattr(self, name, long.pivot(index="ts", columns="symbol", values=name))
-
-
-def with_alphalens(path: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Return a row a factor, and what each fifth of each earns a day; costs and Sharpe ratios are made by hand."""
-    import alphalens
-
-    bars = _Bars(path)
-    opens: pd.DataFrame = bars.open  # type: ignore[attr-defined]
-    prices = opens.shift(-1)
-    train = prices.index[: int(TRAIN * len(prices))]
-    rows, quantiles = {}, {}
-    for name, formula in THEIRS.items():
-        values = formula(bars).replace([np.inf, -np.inf], np.nan).loc[train]
-        data = alphalens.utils.get_clean_factor_and_forward_returns(
-            values.stack(), prices, quantiles=5, periods=(1,), max_loss=1.0
-        )
-        ic = alphalens.performance.factor_information_coefficient(data)["1D"]
-        mean, error = alphalens.performance.mean_return_by_quantile(data, demeaned=False)
-        fifth = data["factor_quantile"].unstack()
-        top, bottom = fifth == 5, fifth == 1
-        weights = 0.5 * top.div(top.sum(axis=1), axis=0) - 0.5 * bottom.div(bottom.sum(axis=1), axis=0)
-        gross = (weights * data["1D"].unstack()).sum(axis=1)
-        turnover = weights.diff().abs().sum(axis=1)
-        net = gross - turnover * FEE_BP / 1e4
-        rows[name] = {
-            "rank_ic": ic.mean(),
-            "turnover": turnover.mean(),
-            "sharpe_gross": gross.mean() / gross.std() * np.sqrt(252),
-            "sharpe_net": net.mean() / net.std() * np.sqrt(252),
-        }
-        quantiles[name] = pd.DataFrame({"mean": mean["1D"], "error": error["1D"]})
-    return pd.DataFrame.from_dict(rows, orient="index"), quantiles
 
 
 def code_lines(*parts: object) -> int:
@@ -125,45 +75,59 @@ def code_lines(*parts: object) -> int:
     return found
 
 
-WAYS = {
+WAYS: Mapping[str, tuple[Callable[[Path], Found], tuple[object, ...]]] = {
     "alphaglow": (with_alphaglow, (with_alphaglow,)),
-    "alphalens and pandas": (with_alphalens, (with_alphalens, _Bars, _rank)),
+    "alphalens": (with_alphalens, (with_alphalens, Bars, rank)),
+    "vectorbt": (with_vectorbt, (with_vectorbt, Bars, rank, fifths_weights)),
+    "qlib": (with_qlib, (with_qlib, rank, fifths_weights)),
 }
+FIGURES = ["rank_ic", "turnover", "sharpe_gross", "sharpe_net"]
+
+
+def _measured(path: Path, ways: Sequence[str], turns: int) -> tuple[dict[str, list[float]], dict[str, Found]]:
+    """Return processor seconds of each turn but the first, and what each way found."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, Found] = {}
+    for turn in range(turns + 1):
+        for name in ways:
+            started = time.process_time()
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                found[name] = WAYS[name][0](path)
+            if turn:
+                seconds[name].append(time.process_time() - started)
+    return seconds, found
 
 
 def main() -> None:
-    """Time both, compare what they found, and print it."""
+    """Time all that are installed, compare what they found, and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--turns", type=int, default=5, help="timed turns of each (default 5)")
     parser.add_argument("--data", type=Path, default=SHARED / "data")
     args = parser.parse_args()
-    path, console = args.data / FILE, Console()
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
-    found: dict[str, tuple[pd.DataFrame, dict[str, pd.DataFrame]]] = {}
-    for turn in range(args.turns + 1):
-        for name, (way, _) in WAYS.items():
-            started = time.process_time()
-            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-                warnings.simplefilter("ignore")
-                found[name] = way(path)
-            if turn:
-                seconds[name].append(time.process_time() - started)
-    table = Table("way", "lines beside the ten formulas", "processor seconds, median", "from", "to")
-    for name, (_, parts) in WAYS.items():
+    console = Console()
+    ways = [name for name in WAYS if importlib.util.find_spec(name) is not None]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FILE
+        path.symlink_to((args.data / FILE).resolve())
+        # Qlib reads its own folders alone, and its package has no program that makes them.
+        ag.panel(path, calendar="exchange", repair=True).to_qlib(path.with_suffix(".qlib"))
+        seconds, found = _measured(path, ways, args.turns)
+    table = Table("way", "lines beside the ten formulas", "processor seconds, median", "from", "to", "times ours")
+    for name in ways:
         took = seconds[name]
-        figures = (f"{one:.2f}" for one in (statistics.median(took), min(took), max(took)))
-        table.add_row(name, str(code_lines(*parts)), *figures)
+        figures = [f"{one:.2f}" for one in (statistics.median(took), min(took), max(took))]
+        times = statistics.median(b / a for b, a in zip(took, seconds["alphaglow"], strict=True))
+        table.add_row(name, str(code_lines(*WAYS[name][1])), *figures, f"{times:.1f}")
     console.print(table)
-    ours, theirs = (frame for frame, _ in found.values())
-    pairs = zip(seconds["alphalens and pandas"], seconds["alphaglow"], strict=True)
-    console.print(f"alphalens and pandas take {statistics.median(b / a for b, a in pairs):.1f} times as long")
-    figures = ["rank_ic", "turnover", "sharpe_gross", "sharpe_net"]
-    beside = theirs[figures].add_suffix(" (alphalens)")
-    console.print(ours[[*figures, "verdict"]].join(beside).round(4).to_string(), soft_wrap=True)
-    gaps = {
-        name: (found["alphaglow"][1][name]["mean"] - found["alphalens and pandas"][1][name]["mean"]) for name in OURS
-    }
-    console.print(f"largest difference of a fifth's mean return: {max(gap.abs().max() for gap in gaps.values()):.1e}")
+    ours, fifths = found["alphaglow"]
+    console.print(ours[[*FIGURES, "verdict"]].round(4).to_string(), soft_wrap=True)
+    for name in ways[1:]:
+        theirs, other = found[name]
+        gaps = ", ".join(f"{one} {value:.4f}" for one, value in (theirs[FIGURES] - ours[FIGURES]).abs().max().items())
+        console.print(f"largest differences of {name}: {gaps}", soft_wrap=True)
+        gap = max(np.abs(fifths[one]["mean"].to_numpy() - other[one]["mean"].to_numpy()).max() for one in OURS)
+        console.print(f"largest difference of a fifth's mean return: {gap:.1e}")
 
 
 if __name__ == "__main__":

@@ -77,27 +77,13 @@ def report_on_pool(
 
 def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: Progress = no_progress) -> PoolReview:
     """Return everything the page of a pool draws, computed afresh from its texts and weights; it is no trial."""
-    measured = measure_members(candidates_of(pool, study), study, show)
-    weights = weights_of(pool)
-    method, rule = refit_of(pool, study)
-    again = fit_weights(measured, method, rule=rule)
-    if isinstance(again, Rejection):
-        raise InputError(f"{pool.name}: {again.message}", "was the data changed?")
-    # What is kept is what was traded; only the way through train is fitted again.
-    fitted = replace(again, weights=weights)
-    values = unseen_values(measured, fitted)
-    counted = knowledge.trials(study.dataset)
-    trials = Trials(
-        counted.evaluated,
-        counted.sharpe_variance,
-        counted.effective,
-        knowledge.largest_scores(study.dataset),
-        knowledge.trial_scores(study.dataset),
-    )
+    measured, fitted, values = _fitted(study, pool, show)
+    trials = _trials_of(study, knowledge)
     evaluated = evaluate_values(values, pool.id, study, trials)
     if isinstance(evaluated, Rejection):
         raise InputError(f"{pool.name} cannot be scored: {evaluated.one_line()}")
     own = trade_values(values, study)
+    weights = fitted.weights
     order = sorted(range(len(weights)), key=lambda k: (-abs(weights[k]), k))
     rests = leave_one_out(measured, fitted, own, trials, show)
     members = [_member_row(measured, k, weights, trials, rests[k]) for k in order]
@@ -111,6 +97,37 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
         notes=pool.spec.notes,
         facts=_facts(pool),
     )
+
+
+def _fitted(
+    study: Study, pool: PoolRecord, show: Progress = no_progress
+) -> tuple[MeasuredFactors, FittedWeights, FloatArray]:
+    """Return a pool's members, its weights with their way through train, and (T, N) the values that were not seen."""
+    measured = measure_members(candidates_of(pool, study), study, show)
+    method, rule = refit_of(pool, study)
+    again = fit_weights(measured, method, rule=rule)
+    if isinstance(again, Rejection):
+        raise InputError(f"{pool.name}: {again.message}", "was the data changed?")
+    # What is kept is what was traded; only the way through train is fitted again.
+    fitted = replace(again, weights=weights_of(pool))
+    return measured, fitted, unseen_values(measured, fitted)
+
+
+def _trials_of(study: Study, knowledge: KnowledgeBase) -> Trials:
+    counted = knowledge.trials(study.dataset)
+    return Trials(
+        counted.evaluated,
+        counted.sharpe_variance,
+        counted.effective,
+        knowledge.largest_scores(study.dataset),
+        knowledge.trial_scores(study.dataset),
+    )
+
+
+def compounded(study: Study, knowledge: KnowledgeBase, pool: PoolRecord) -> dict[str, FloatArray]:
+    """Return (T,) compounded returns net of costs, ungated: the pool's first, then what it is compared with."""
+    measured, _, values = _fitted(study, pool)
+    return _rivals(measured, pool, trade_values(values, study), _trials_of(study, knowledge))[1]
 
 
 def leave_one_out(

@@ -59,13 +59,15 @@ def data_set(request: Request, name: str) -> HTMLResponse:
 
 @router.get("/data/{name}/check")
 def check(request: Request, name: str) -> HTMLResponse:
-    """Run the checks over a data set, and show what they found, worst first, as a piece of a page."""
+    """Run the checks over a data set, and show what they found, worst first, as a piece of a page or a page."""
     from market.checks.source import check_file
 
     site = site_of(request)
     report, _ = check_file(_known(site.workspace, name))
+    hidden = max(0, len(report.findings) - _SHOWN_FINDINGS)
     shown = [(x.severity, x.kind, x.asset, str(x.start)[:16], x.sentence) for x in report.findings[:_SHOWN_FINDINGS]]
-    return site.page("check.html", findings=shown, hidden=max(0, len(report.findings) - len(shown)), bars=report.bars)
+    facts = {"name": name, "findings": shown, "hidden": hidden, "bars": report.bars}
+    return site.piece(request, "check.html", "data", **facts)
 
 
 @router.get("/flow")

@@ -123,17 +123,23 @@ def curves(request: Request, factor_id: str) -> JSONResponse:
 
 @router.get("/reports/{what}")
 def report(request: Request, what: str) -> Response:
-    """Return the written report of a run or a factor, made where it is not there yet."""
+    """Return the written report of a run, a factor or a pool, made where it is not there yet."""
     from agent.review.collect import report_on
+    from agent.review.collect_pool import report_on_pool
 
     site = site_of(request)
     with site.workspace.knowledge() as knowledge:
         run = knowledge.find_run(what)
-        known = run.id if run is not None else knowledge.get_factor(what).factor_id
+        pool = knowledge.get_pool(what) if what.startswith("pool:") else None
+        named = run or pool
+        known = knowledge.get_factor(what).factor_id if named is None else named.id
         path = site.workspace.root / "reports" / f"{known.replace(':', '-')}.html"
         # What was written before the base changed may say an earlier verdict.
         if not path.is_file() or path.stat().st_mtime < _changed(site.workspace):
-            path = report_on(site.workspace, knowledge, known, data=None, output=None)
+            if pool is not None:
+                path = report_on_pool(site.workspace, knowledge, pool)
+            else:
+                path = report_on(site.workspace, knowledge, known, data=None, output=None)
     return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
 
 

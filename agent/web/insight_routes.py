@@ -47,7 +47,7 @@ def knowledge(request: Request) -> HTMLResponse:
 
 @router.get("/luck/{run_id}")
 def luck(request: Request, run_id: str) -> HTMLResponse:
-    """Evaluate the factors of a run together, as a piece of a page; it takes a while."""
+    """Evaluate the factors of a run together, as a piece of a page or a page; it takes a while."""
     from agent.evidence.run_luck import DISCOVERY, evaluate_run, open_for_luck
 
     site = site_of(request)
@@ -55,7 +55,7 @@ def luck(request: Request, run_id: str) -> HTMLResponse:
         run = base.get_run(run_id)
         attempts = base.attempts(run_id=run.id)
     found = evaluate_run(attempts, open_for_luck(site.workspace, run))
-    return site.page("luck.html", found=found, run=run, discovery=f"{DISCOVERY:g}")
+    return site.piece(request, "luck.html", "knowledge", found=found, run=run, discovery=f"{DISCOVERY:g}")
 
 
 @router.get("/spend")

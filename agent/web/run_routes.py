@@ -139,15 +139,17 @@ def events(request: Request, name: str, start: int = 0) -> StreamingResponse:
 
 @router.get("/attempts/{number}")
 def attempt(request: Request, number: int) -> HTMLResponse:
-    """Return what writer and judge said of an attempt, as a piece of a page."""
+    """Return what writer and judge said of an attempt, as a piece of a page or a page."""
     site = site_of(request)
     with site.workspace.listing() as listing, listing.asking() as ask:
         found = list_numbered(ask, [number])
     if not found:
         raise HTTPException(404)
     one = found[0]
-    return site.page(
+    return site.piece(
+        request,
         "attempt.html",
+        "now",
         attempt=one,
         verdict=verdict_of(one),
         reasons=reasons_of(one),

@@ -20,6 +20,7 @@ from agent.study.workspace import Workspace
 from agent.untrusted.showing import displayable
 from agent.web.factor_series import SeriesCache
 from agent.web.guard import Access, Guard
+from backtest.trade_figures import total_return
 from market.errors import InputError
 
 _HERE = Path(__file__).parent
@@ -57,8 +58,15 @@ class Site:
             lstrip_blocks=True,
             finalize=_shown,
         )
-        environment.globals.update(number=format_number, verdict_words=verdict_words, pages=PAGES)
+        environment.globals.update(
+            number=format_number, verdict_words=verdict_words, total_return=total_return, pages=PAGES
+        )
         return environment
+
+    def piece(self, request: Request, template: str, here: str, **facts: Any) -> HTMLResponse:  # noqa: ANN401
+        """Return a piece of a page where our script asks for one, and a page of its own for a browser without it."""
+        asked = request.headers.get("hx-request") == "true"
+        return self.page(template, here, layout="piece.html" if asked else "base.html", whole=not asked, **facts)
 
     def page(self, template: str, here: str = "", status: int = 200, **facts: Any) -> HTMLResponse:  # noqa: ANN401
         """Return a page; `here` is the name of the place in the menu that it belongs to."""

@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import shutil
-import warnings
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import pytest
-
-from agent.review.comparison import render_comparison
-from agent.review.render import render_factor, render_findings, render_pool, render_run
-from tests.agent.review_examples import (
-    make_audit,
-    make_comparison,
-    make_findings,
-    make_health,
-    make_pool,
-    make_review,
-    make_run,
-)
+from agent.review.render import render_run
+from tests.agent.page_layouts import REPORTS
+from tests.agent.review_examples import make_run
+from tests.agent.web_server import ARGUMENTS, BROWSER_MARKS, CHROMIUM
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None and "ALPHAGLOW_REQUIRE_CHROMIUM" not in os.environ, reason="no Chromium is installed here"
-    ),
-]
-PAGES: dict[str, Callable[[], str]] = {
-    "factor": lambda: render_factor(make_review()),
-    "run": lambda: render_run(make_run(make_review())),
-    "pool": lambda: render_pool(make_pool()),
-    "findings": lambda: render_findings(make_findings()),
-    "audit": lambda: render_findings(make_audit()),
-    "health": lambda: render_findings(make_health()),
-    "comparison": lambda: render_comparison(make_comparison(5)),
-}
+pytestmark = BROWSER_MARKS
 SCREENS: tuple[tuple[int, Literal["light", "dark"]], ...] = (
     (390, "light"),
     (390, "dark"),
@@ -77,15 +48,6 @@ FAULTS = """() => {
 }"""
 
 
-@pytest.fixture(autouse=True)
-def swept() -> Iterator[None]:
-    """Collect what the browser's driver leaves open here, so that no later test is blamed for it."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
 def listen(page: Page) -> list[str]:
     """Return a list that fills with what a page says to its console, and with its errors."""
     said: list[str] = []
@@ -99,8 +61,8 @@ def test_pages_fit_every_screen_closed_and_opened(tmp_path: Path) -> None:
 
     faults: list[tuple[str, int, str]] = []
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for name, make in PAGES.items():
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for name, make in REPORTS.items():
             file = tmp_path / f"{name}.html"
             file.write_text(make(), encoding="utf-8")
             for width, scheme in SCREENS:
@@ -127,7 +89,7 @@ def test_a_table_sorts_and_filters_and_stands_whole_without_scripts(tmp_path: Pa
     file = tmp_path / "run.html"
     file.write_text(render_run(make_run(factors=rows)), encoding="utf-8")
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page()
         page.goto(file.as_uri())
         column = "table.sortable tbody tr td:nth-child(4)"

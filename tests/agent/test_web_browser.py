@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -20,24 +15,10 @@ import pytest
 from agent.study.workspace import Workspace
 from agent.web import run_processes
 from agent.web.run_processes import under_way
+from tests.agent.web_server import ARGUMENTS, BROWSER_MARKS, CHROMIUM, served
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None and "ALPHAGLOW_REQUIRE_CHROMIUM" not in os.environ, reason="no Chromium is installed here"
-    ),
-]
+pytestmark = BROWSER_MARKS
 _MILLISECONDS = 240_000
-
-
-@pytest.fixture(autouse=True)
-def swept() -> Iterator[None]:
-    """Collect what the browser's driver leaves open here, so that no later test is blamed for it."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture
@@ -45,25 +26,14 @@ def address(prepared: Path, tmp_path: Path) -> Iterator[str]:
     """The address of a server that shows a copy of the small workspace."""
     folder = tmp_path / "w"
     shutil.copytree(prepared, folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    argv = [sys.executable, "-m", "agent", "-w", str(folder), "ui", "--port", str(port)]
-    server = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        said = server.stderr.readline()
-        assert f"http://127.0.0.1:{port}/" in said, said
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        # A run goes on without its server: what a failed test left is stopped too.
-        run = under_way(Workspace(folder))
-        if run is not None:
-            os.kill(run.pid, signal.SIGKILL)
-        server.terminate()
-        server.wait(30)
-        assert server.stderr is not None
-        server.stderr.close()
+    with served(folder) as (place, _):
+        try:
+            yield place
+        finally:
+            # A run goes on without its server: what a failed test left is stopped too.
+            run = under_way(Workspace(folder))
+            if run is not None:
+                os.kill(run.pid, signal.SIGKILL)
 
 
 def test_a_run_that_was_started_is_under_way_at_once(
@@ -100,7 +70,7 @@ def test_a_run_is_started_watched_stopped_and_gone_on_with(address: str) -> None
     with urlopen(f"{address}/") as answer:
         assert answer.status == 200
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(_MILLISECONDS)
         said: list[str] = []
@@ -137,7 +107,7 @@ def test_a_run_is_started_watched_stopped_and_gone_on_with(address: str) -> None
         other.goto(address)
         assert "is under way" in other.inner_text("h1")
         other.close()
-        page.click("[data-live=attempts] button >> nth=0")
+        page.click("[data-live=attempts] td.what a >> nth=0")
         page.wait_for_selector("#said article")
         page.click("text=Stop after the calls under way")
         page.wait_for_selector("h1:has-text('ended')")
@@ -164,7 +134,7 @@ def test_no_page_is_wider_than_the_screen(address: str) -> None:
 
     paths = ("/", "/factors?refused=1", "/pools", "/data", "/data/toy", "/flow", "/live", "/knowledge", "/spend")
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         said: list[str] = []
         for width, scheme in ((390, "light"), (768, "dark"), (1280, "light")):
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)

@@ -75,7 +75,7 @@
       plugins: [shading(picked)], cursor: { drag: { x: true, y: false }, sync: { key: "alphaglow" } },
     }, joined(picked), place);
     new ResizeObserver(() => { if (place.clientWidth > 0) { chart.setSize({ width: place.clientWidth, height }); } }).observe(place);
-    figure.querySelector(".reading").textContent = found[0].sentence ? " " + found[0].sentence : "";
+    figure.querySelector(".reading").textContent = found[0].sentence && !several ? " " + found[0].sentence : "";
     figure.dataset.drawn = "1";
   }
 

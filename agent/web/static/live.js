@@ -28,11 +28,12 @@
     };
     cell(`${event.round}.${event.slot + 1}`, "", "Place");
     const about = cell("", "what");
-    const button = document.createElement("button");
-    button.type = "button"; button.className = "link"; button.textContent = event.name || "unnamed";
-    button.setAttribute("hx-get", `/attempts/${Number(event.attempt)}`); button.setAttribute("hx-target", "#said");
+    const link = document.createElement("a");
+    link.textContent = event.name || "unnamed";
+    for (const name of ["href", "hx-get"]) { link.setAttribute(name, `/attempts/${Number(event.attempt)}`); }
+    link.setAttribute("hx-target", "#said");
     const text = document.createElement("code"); text.textContent = event.text;
-    about.append(button, text);
+    about.append(link, text);
     const came = cell(event.verdict, "", "What came");
     if (event.message) { const why = document.createElement("small"); why.textContent = event.message; came.append(why); }
     cell(net(event) === null ? "–" : net(event).toFixed(2), "num", "Net Sharpe, train");
