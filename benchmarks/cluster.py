@@ -120,9 +120,12 @@ def _without_losses(trial: Trial, machines: RayCluster) -> None:
         if len(found) % trial.plan.shard == 1:
             most = max(most, _memory())
     wall = time.perf_counter() - begun
-    used = _processors() - before + time.process_time() - mine
+    mine = time.process_time() - mine
+    scoring, others = (now - then for now, then in zip(_processors(), before, strict=True))
+    used = mine + scoring + others
     _report(trial, "whole", found)
     print(f"cluster: {wall:.1f} s, {used:.1f} s of processors: efficiency {trial.by_threads / used:.0%}")
+    print(f"of that {scoring:.1f} s in processes that score, {others:.1f} s in Ray's own, {mine:.1f} s here")
     print(f"largest process that scores: {most / 1e6:.0f} MB of its own; a machine has the data once beside it")
 
 
@@ -162,16 +165,19 @@ def _ids(path: Path) -> list[str]:
     return ids
 
 
-def _processors() -> float:
-    """Return the processor seconds of all processes of the cluster."""
-    total = 0.0
+def _processors() -> tuple[float, float]:
+    """Return the processor seconds of the cluster's processes that score, and of its others."""
+    scoring = others = 0.0
     for process in psutil.Process().children(recursive=True):
         try:
-            times = process.cpu_times()
+            times, scores = process.cpu_times(), "ray::" in " ".join(process.cmdline())
         except psutil.Error:
             continue
-        total += times.user + times.system
-    return total
+        if scores:
+            scoring += times.user + times.system
+        else:
+            others += times.user + times.system
+    return scoring, others
 
 
 def _memory() -> float:
