@@ -70,6 +70,10 @@ def test_a_large_file_is_imported_in_pieces_and_screened_in_passes(
     assert _figures(workspace, in_passes["run"]) == expected
     assert len(expected) == 3
     assert not list((workspace / "runs").glob("shards-*")), "a finished run keeps nothing beside it"
+    # Under another name the data are found by their content.
+    for ending in ("panel", "json"):
+        (workspace / "data" / f"pieces.{ending}").rename(workspace / "data" / f"moved.{ending}")
+    assert as_json(capsys, "screen", "--resume", in_passes["run"])["run"] == in_passes["run"]
 
 
 def test_the_best_are_scored_in_full_as_in_memory_where_there_is_room(
