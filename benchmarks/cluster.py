@@ -129,7 +129,7 @@ def _without_losses(trial: Trial, machines: RayCluster) -> None:
     _report(trial, "whole", found)
     print(f"cluster: {wall:.1f} s, {used:.1f} s of processors: efficiency {trial.by_threads / used:.0%}")
     print(f"of that {scoring:.1f} s in processes that score, {others:.1f} s in Ray's own, {mine:.1f} s here")
-    print(f"without Ray's own, which simulated machines have four times here: {trial.by_threads / (mine + scoring):.0%}")
+    print(f"without Ray's own, which there is four times here: {trial.by_threads / (mine + scoring):.0%}")
     print(f"largest process that scores: {most / 1e6:.0f} MB of its own; a machine has the data once beside it")
 
 
