@@ -114,15 +114,22 @@ def _scored(
 def _without_losses(trial: Trial, machines: RayCluster) -> None:
     """Print time, processor time and memory."""
     before, mine, begun = _processors(), time.process_time(), time.perf_counter()
-    most, found = 0.0, []
+    most, looking, found = 0.0, 0.0, []
     for one in _scored(trial, machines, "whole", trial.plan.shard, trial.expressions):
         found.append(one)
         if len(found) % trial.plan.shard == 1:
+            # Looking at every process takes as long as scoring some expressions: no work of the cluster.
+            looked = time.process_time()
             most = max(most, _memory())
+            looking += time.process_time() - looked
     wall = time.perf_counter() - begun
-    used = _processors() - before + time.process_time() - mine
+    mine = time.process_time() - mine - looking
+    scoring, others = (now - then for now, then in zip(_processors(), before, strict=True))
+    used = mine + scoring + others
     _report(trial, "whole", found)
     print(f"cluster: {wall:.1f} s, {used:.1f} s of processors: efficiency {trial.by_threads / used:.0%}")
+    print(f"of that {scoring:.1f} s in processes that score, {others:.1f} s in Ray's own, {mine:.1f} s here")
+    print(f"without Ray's own, which there is four times here: {trial.by_threads / (mine + scoring):.0%}")
     print(f"largest process that scores: {most / 1e6:.0f} MB of its own; a machine has the data once beside it")
 
 
@@ -162,16 +169,19 @@ def _ids(path: Path) -> list[str]:
     return ids
 
 
-def _processors() -> float:
-    """Return the processor seconds of all processes of the cluster."""
-    total = 0.0
+def _processors() -> tuple[float, float]:
+    """Return the processor seconds of the cluster's processes that score, and of its others."""
+    scoring = others = 0.0
     for process in psutil.Process().children(recursive=True):
         try:
-            times = process.cpu_times()
+            times, scores = process.cpu_times(), "ray::" in " ".join(process.cmdline())
         except psutil.Error:
             continue
-        total += times.user + times.system
-    return total
+        if scores:
+            scoring += times.user + times.system
+        else:
+            others += times.user + times.system
+    return scoring, others
 
 
 def _memory() -> float:

@@ -128,6 +128,15 @@ class PanelOnDisk(Panel):
         names = {one.name for one in self.__dataclass_fields__.values()} - {"files"}
         return Panel(**{name: getattr(self, name) for name in names}).select(wanted)
 
+    def in_memory(self) -> Panel:
+        """Return a copy that has every value in memory, and the same id."""
+        fields = {name: np.array(values) for name, values in self.fields.items()}
+        about = (self.bar, self.calendar, self.name, self.simulated)
+        copy = Panel(self.times, self.assets, fields, np.array(self.universe), *about)
+        if "id" in self.__dict__:
+            copy.__dict__["id"] = self.id
+        return copy
+
     def release(self, start: int, stop: int) -> None:
         """Let the memory of rows [start, stop) go."""
         for name, file in self.files.items():
@@ -249,6 +258,11 @@ def _stamp(path: Path) -> tuple[int, int]:
     except OSError:
         return (-1, -1)
     return (found.st_size, found.st_mtime_ns)
+
+
+def verify_file(path: Path, facts: FolderFacts) -> None:
+    """Refuse, as an `InputError`, a file of a folder that is missing, cut or changed."""
+    _verify(path, _mapped(path, facts)[1], facts.parts[path.stem])
 
 
 def _verify(path: Path, values: NDArray[Any], parts: Sequence[YearPart]) -> None:

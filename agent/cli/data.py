@@ -24,7 +24,6 @@ from agent.cli.data_quality import check, synth
 from agent.cli.data_resample import resample
 from agent.cli.data_show import (
     calendar_option,
-    clean_name,
     list_data,
     missing_sessions,
     save_data,
@@ -33,6 +32,7 @@ from agent.cli.data_show import (
     stated,
 )
 from agent.cli.data_split import dates_in_words, split_command
+from agent.cli.data_store import FileOrStore, import_panel, local_files, name_of, panel_in_store
 from agent.cli.groups import Group
 from agent.cli.option_record import recorded
 from agent.cli.reading_options import ReadingOptions, reading_options
@@ -66,7 +66,7 @@ for _command in (fetch, update, yahoo, check, synth, resample, split_command):
 
 
 @data.command("import")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=FileOrStore())
 @target_options("from the first file")
 @reading_options()
 @calendar_option("Default: exchange where weekends have no bars")
@@ -79,22 +79,35 @@ def import_(ctx: click.Context, asked: ImportOptions) -> None:
     """Import FILES as one data set: CSV and other text, JSON, Parquet, Feather; also packed.
 
     Long, wide, or one file an asset. How they are written is found out, and what was found out is printed; each of it
-    can be said instead. `data recipes` lists the sources that are known.
+    can be said instead. `data recipes` lists the sources that are known. A file may lie in an object store, such as
+    s3://BUCKET/bars.csv, and so may a data set that is stored by field, s3://BUCKET/NAME.panel.
     """
+    name = asked.name or name_of(asked.files[0])
+    folder = panel_in_store(asked.files)
+    if folder is not None:
+        workspace = workspace_of(ctx)
+        workspace.data_path(name)
+        import_panel(workspace, asked, folder, name)
+        return
+    if not asked.preview:
+        workspace_of(ctx).data_path(name)
+    with local_files(asked.files) as files:
+        _import_files(ctx, asked, files, name)
+
+
+def _import_files(ctx: click.Context, asked: ImportOptions, files: list[Path], name: str) -> None:
     how = asked.reading.conventions()
     if asked.preview:
-        show_preview(list(asked.files), how, as_json=asked.as_json)
+        show_preview(files, how, as_json=asked.as_json)
         return
     workspace = workspace_of(ctx)
-    name = asked.name or clean_name(asked.files[0])
-    workspace.data_path(name)
-    if needs_pieces(asked.files, workspace.settings.data.whole_gb):
-        import_large(workspace, asked, how, name)
+    if needs_pieces(files, workspace.settings.data.whole_gb):
+        import_large(workspace, asked, files, how, name)
         return
     from market.files import import_as
 
     calendar, code = asked.calendar
-    done = import_as(list(asked.files), how, calendar=calendar, repair=asked.repair, name=name)
+    done = import_as(files, how, calendar=calendar, repair=asked.repair, name=name)
     for line in (*done.said, *done.repairs, *missing_sessions(done.panel, code)):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
     query = {"files": [str(path) for path in asked.files], **stated(how)}

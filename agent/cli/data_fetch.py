@@ -194,7 +194,7 @@ def _check_name(workspace: Workspace, name: str, request: BarRequest) -> None:
     from market.paged_source import job_of
 
     record = workspace.data_path(name).with_suffix(RECORD)
-    if not workspace.data_path(name).exists():
+    if not workspace.stored_path(name).exists():
         return
     before, job = read_record(record) if record.is_file() else None, job_of(request)
     if before is None or (before.source, before.timeframe) != (job.source, job.timeframe):

@@ -26,7 +26,7 @@ _PACKED = {".gz": 4, ".zip": 4, ".xz": 4, ".bz2": 4}
 class ImportOptions:
     """What `data import` was asked for."""
 
-    files: tuple[Path, ...]
+    files: tuple[Path | str, ...]
     name: str | None
     calendar: tuple[Calendar | None, str]
     preview: bool
@@ -42,8 +42,10 @@ def needs_pieces(paths: Sequence[Path], whole_gb: float) -> bool:
     return sum(sizes) > whole_gb * 1e9
 
 
-def import_large(workspace: Workspace, asked: ImportOptions, how: FileConventions, name: str) -> None:
-    """Import files in pieces, store them by field, and show what was stored."""
+def import_large(
+    workspace: Workspace, asked: ImportOptions, files: Sequence[Path], how: FileConventions, name: str
+) -> None:
+    """Import files in pieces, store them by field, and show what was stored; `asked` says where they came from."""
     from market.manifest import Origin
     from market.sorting_rows import import_in_pieces
 
@@ -59,7 +61,7 @@ def import_large(workspace: Workspace, asked: ImportOptions, how: FileConvention
     with progress_bar() as bar:
         task = bar.add_task("rows", total=None)
         done = import_in_pieces(
-            asked.files, how, path.with_suffix(".panel"), calendar=calendar, name=name, origin=origin,
+            files, how, path.with_suffix(".panel"), calendar=calendar, name=name, origin=origin,
             show=lambda rows: bar.update(task, description=f"{rows:,} rows", completed=rows),
         )  # fmt: skip
     remove_other(path)

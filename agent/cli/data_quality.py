@@ -97,13 +97,15 @@ def _places(ctx: click.Context, what: tuple[str, ...]) -> list[Path]:
         names = workspace.data_names()
         if not names:
             raise InputError("there is no data to check", "name a file, or import one: alphaglow data import FILE")
-        return [workspace.data_path(name) for name in names]
+        return [workspace.stored_path(name) for name in names]
     return [_place(ctx, one) for one in what]
 
 
 def _place(ctx: click.Context, one: str) -> Path:
+    from market.panel_store import is_stored_panel
+
     path = Path(one)
-    if path.is_file() or (path.is_dir() and path.suffix == ".parquet"):
+    if path.is_file() or (path.is_dir() and is_stored_panel(path)):
         return path
     return workspace_of(ctx).resolve_data(one)
 

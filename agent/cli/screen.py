@@ -115,6 +115,7 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
         scorer: ClusterScorer | StretchScorer | None = None
         if on_disk:
             scorer = _in_passes(workspace, run.id, asked.threads)
+            _say_passes(opened.name, study, run.config.keep, scorer.memory_gb)
         elif cluster is not None:
             scorer = _spread(cluster, workspace, run.id, len(texts))
         with progress_bar() as bar, graceful_stop("stopping; Ctrl-C again to stop at once") as stop:
@@ -143,8 +144,17 @@ def _is_on_disk(opened: OpenData, asked: ScreenOptions) -> bool:
     if not isinstance(opened.whole, PanelOnDisk):
         return False
     _refuse_elsewhere(asked)
-    say(f"{opened.name} is stored by field: quick scores in passes over it, and no scorecards (docs/large-panels.md)")
     return True
+
+
+def _say_passes(name: str, study: Study, keep: int, memory_gb: float) -> None:
+    """Say how data that are stored by field are scored, before that is begun."""
+    from agent.study.large_scorecards import refused_scorecards
+
+    say(f"{name} is stored by field: quick scores in passes over it (docs/large-panels.md)")
+    refused = refused_scorecards(study.panel, memory_gb) if keep else ""
+    if refused:
+        say(f"nothing will be scored in full: {refused}")
 
 
 def _refuse_elsewhere(asked: ScreenOptions) -> None:

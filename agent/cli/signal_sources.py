@@ -104,7 +104,7 @@ def _brought(workspace: Workspace, given: str | None, kind: str, *more: str) -> 
     if given is None or not Path(given).suffix:
         return given
     file = Path(given)
-    there = workspace.data_path(file.stem) if kind == "data" else workspace.folder("texts") / f"{file.stem}.parquet"
+    there = workspace.stored_path(file.stem) if kind == "data" else workspace.folder("texts") / f"{file.stem}.parquet"
     if there.exists():
         say_aside(f"{file.stem} is in the workspace already: it is not imported again")
         return file.stem

@@ -3,17 +3,20 @@
 A worker has a run as long as it renews its lease; one that ended without a word loses it when the lease is over, and
 another goes on with the run. Times are the database's, so that machines need not agree on theirs. The next run is
 that of the person who has the fewest at work; among those, of who waited longest since one was taken.
+
+On a server a run is claimed by locking its row, and a row that another worker is claiming is passed over (SKIP LOCKED):
+workers wait neither for one another nor for those that record attempts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database.queue_table import TABLE
@@ -76,18 +79,24 @@ class RunQueue(Handle):
 
     def take_run(self, worker: str, seconds: float, able: Callable[[str], bool]) -> QueueEntry | None:
         """Give a worker the next run that it is able to do, for so long; None where there is none."""
-        with self._writing() as session:
-            now = _now(session)
-            chosen = next((one for one in in_turn(_all(session, now)) if able(one.run_id)), None)
-            if chosen is None:
-                return None
-            values = {"worker": worker, "taken": now, "lease": _later(now, seconds), "message": ""}
-            session.execute(update(TABLE).where(TABLE.c.run_id == chosen.run_id).values(**values))
-            return _find(session, chosen.run_id, now)
+        passed_over = set[str]()
+        with self._claiming() as session:
+            while True:
+                now = _now(session)
+                # A run that another worker is claiming counts as at work for who asked for it.
+                queue = [_as_taken(one, now) if one.run_id in passed_over else one for one in _all(session, now)]
+                chosen = next((one for one in in_turn(queue) if able(one.run_id)), None)
+                if chosen is None:
+                    return None
+                if _lock(session, chosen.run_id, now):
+                    values = {"worker": worker, "taken": now, "lease": _later(now, seconds), "message": ""}
+                    session.execute(update(TABLE).where(TABLE.c.run_id == chosen.run_id).values(**values))
+                    return _find(session, chosen.run_id, now)
+                passed_over.add(chosen.run_id)
 
     def renew_lease(self, run_id: str, worker: str, seconds: float) -> bool:
         """Keep a run for so long from now; False where another worker has it, or it ended, and this one has to stop."""
-        with self._writing() as session:
+        with self._claiming() as session:
             now = _now(session)
             own = (TABLE.c.run_id == run_id, TABLE.c.worker == worker, TABLE.c.ended.is_(None))
             done = session.execute(
@@ -115,7 +124,8 @@ class RunQueue(Handle):
         """
         with self._writing() as session:
             now = _now(session)
-            found = _find(session, run_id, now)
+            # Locked, so that no worker claims it meanwhile.
+            found = _find(session, run_id, now, lock=True)
             if found is None or found.ended is not None:
                 raise InputError(f"run {run_id} is not in the queue", "see what is: alphaglow queue")
             values = {"worker": None, "lease": None, "ended": now, "message": "taken out of the queue"}
@@ -160,9 +170,21 @@ def _all(session: Session, now: str) -> list[QueueEntry]:
     return [_record(row, now) for row in session.execute(select(TABLE).order_by(TABLE.c.asked, TABLE.c.run_id))]
 
 
-def _find(session: Session, run_id: str, now: str) -> QueueEntry | None:
-    row = session.execute(select(TABLE).where(TABLE.c.run_id == run_id)).first()
+def _find(session: Session, run_id: str, now: str, *, lock: bool = False) -> QueueEntry | None:
+    asked = select(TABLE).where(TABLE.c.run_id == run_id)
+    row = session.execute(asked.with_for_update() if lock else asked).first()
     return None if row is None else _record(row, now)
+
+
+def _lock(session: Session, run_id: str, now: str) -> bool:
+    """Lock the row of a run that waits; False where another worker is claiming it, or has it by now."""
+    waits = (TABLE.c.ended.is_(None), or_(TABLE.c.worker.is_(None), TABLE.c.lease.is_(None), TABLE.c.lease <= now))
+    asked = select(TABLE.c.run_id).where(TABLE.c.run_id == run_id, *waits)
+    return session.execute(asked.with_for_update(skip_locked=True)).first() is not None
+
+
+def _as_taken(one: QueueEntry, now: str) -> QueueEntry:
+    return replace(one, state="at work", taken=now) if one.state == "waiting" else one
 
 
 def _record(row: Any, now: str) -> QueueEntry:  # noqa: ANN401 - a row by the names of its columns

@@ -131,8 +131,9 @@ def open_signal(
         _asked_factors(knowledge, factors, workspace.settings, read) if pool is None else _asked_pool(knowledge, pool)
     )
     said: list[str] = []
-    # Of a part of a data set, too, only what it is called is needed: its gate is found by it.
-    place = workspace.root / "data" / f"{data_name}.parquet"
+    # Of a part of a data set only what it is called is needed: its gate is found by it.
+    whole = data_name in workspace.data_names()
+    place = workspace.stored_path(data_name) if whole else workspace.root / "data" / f"{data_name}.parquet"
     opened = open_data(workspace, place, asked.rules, gate=use_gate, learned=False, note=said.append)
     settings, file, notes = opened.settings, opened.gate_file, (*asked.notes, *said)
     expressions = tuple(read(text) for text in asked.texts)

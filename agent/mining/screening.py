@@ -21,6 +21,7 @@ from agent.knowledge.tables.effective_trials import SAME_RETURNS
 from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
 from agent.study.copies import refused_copy
+from agent.study.large_scorecards import read_into_memory, refused_scorecards
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, read_expression
 from backtest.policy import Policy, TrainFigures, train_gates
@@ -61,7 +62,7 @@ class Screening:
         Called with a sentence for people.
     scorer
         Who computes them instead of threads or a device, such as a cluster; the answers are the same. On data that are
-        stored by field it is a `StretchScorer`, and nothing is scored in full.
+        stored by field it is a `StretchScorer`, and scorecards are made where its memory has room for them.
     """
 
     study: Study
@@ -266,21 +267,23 @@ def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
     # Which rule a factor will have is not known yet: then by what it pays before costs.
     name = "payoff_z" if screening.study.grid is not None else "per_bar_sharpe_net"
     best = sorted(passed, key=lambda one: -np.nan_to_num(getattr(one.quick, name), nan=-np.inf))
-    on_disk = isinstance(screening.scorer, StretchScorer)
-    best = [] if on_disk else best[: screening.keep]
+    on_disk = screening.scorer if isinstance(screening.scorer, StretchScorer) else None
+    refused = "" if on_disk is None else refused_scorecards(screening.study.panel, on_disk.memory_gb)
+    best = [] if refused else best[: screening.keep]
     chosen = {one.slot for one in best}
     others = [one for one in passed if one.slot not in chosen]
-    why = "scorecards need data that fit into memory" if on_disk else f"but is not among the best {screening.keep}"
+    why = refused or f"but is not among the best {screening.keep}"
     screening.knowledge.record_attempts(
         [_screened(screening, one, f"it passed its quick score, {why}") for one in others]
     )
+    study = screening.study if on_disk is None or not best else read_into_memory(screening.study, on_disk.memory_gb)
     for number, one in enumerate(best):
         if screening.stop():
             return "interrupted"
         screening.show("scorecards", number, len(chosen))
         # Every text of the list is a trial, whether or not it is written down yet.
         ahead = len(chosen) - number - 1
-        result = evaluate_expression(one.expression, screening.study, screening.knowledge, ahead=ahead)
+        result = evaluate_expression(one.expression, study, screening.knowledge, ahead=ahead)
         if isinstance(result, Scoring) and result.copy is not None:
             result = result.copy
         attempt = _attempt(screening, one.slot, one.expression.text, one.expression, result)

@@ -319,7 +319,7 @@ def _recorded_place(workspace: Workspace, data: str | None, rules: RecordedRules
     """
     names = workspace.data_names()
     if data is None and rules.panel_id and rules.data not in names and not Path(rules.data).exists():
-        for path in map(workspace.data_path, names):
+        for path in map(workspace.stored_path, names):
             if stored_id(path) == rules.panel_id:
                 return path, WHOLE
     if data is None or "@" in data:

@@ -180,4 +180,4 @@ def _known(workspace: Workspace, name: str) -> Any:  # noqa: ANN401 - a path
     """Return the path of a data set that the workspace lists; any other name is refused."""
     if name not in workspace.data_names():
         raise HTTPException(404, f"there is no data set {name!r}")
-    return workspace.data_path(name)
+    return workspace.stored_path(name)

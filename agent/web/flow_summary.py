@@ -114,7 +114,7 @@ def _areas(workspace: Workspace, name: str, names: Sequence[str], labels: Labels
         return None
     first = int(known[0])
     try:
-        times = load_fields(workspace.data_path(name), []).times[first : len(labels)]
+        times = load_fields(workspace.stored_path(name), []).times[first : len(labels)]
     except InputError:
         # The page shows what is stored of a flow, also where its data set cannot be read.
         return None

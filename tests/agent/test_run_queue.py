@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from sqlalchemy import select
 
 from agent.cli.worker import Lease
+from agent.knowledge.database.queue_table import TABLE
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.run_queue import QueueEntry, in_turn
 from market.errors import InputError
 from tests.agent.commands import as_json, refused
 from tests.agent.knowledge_rows import make_panel
+from tests.agent.postgres import Server
 
 
 def _ask(kb: KnowledgeBase, *people: str) -> list[str]:
@@ -109,6 +114,49 @@ def test_many_workers_take_each_run_once(base: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         taken = list(pool.map(work, ("a", "b", "c", "d")))
     assert sorted(run for found in taken for run in found) == sorted(runs)
+
+
+def test_on_a_server_a_claim_waits_for_no_writer_and_passes_over_what_others_claim(postgres: Server) -> None:
+    base = postgres.new_database(postgres.migrated)
+    with KnowledgeBase.open(base) as kb, KnowledgeBase.open(base) as other:
+        runs = _ask(kb, "ann", "ann", "ben", "ben")
+        # A writer's lock is taken, and would be waited for for a minute.
+        with kb._writing():
+            first = other.take_run("first", 60, _anything)
+            assert first is not None
+            assert first.run_id == runs[0]
+            assert other.renew_lease(runs[0], "first", 60)
+        with kb._claiming() as session:
+            # Ben's first run is being claimed by a worker that has not said so yet.
+            session.execute(select(TABLE).where(TABLE.c.run_id == runs[2]).with_for_update())
+            second = other.take_run("second", 60, _anything)
+            assert second is not None
+            assert second.run_id == runs[1], "Ben is as good as served: it is Ann's turn, who asked first"
+            third = other.take_run("third", 60, _anything)
+            assert third is not None
+            assert third.run_id == runs[3]
+            assert other.take_run("fourth", 60, _anything) is None
+        again = other.take_run("fourth", 60, _anything)
+        assert again is not None
+        assert again.run_id == runs[2], "who was claiming it took it after all"
+
+
+def test_on_a_server_many_workers_at_once_serve_people_alike(postgres: Server) -> None:
+    base = postgres.new_database(postgres.migrated)
+    with KnowledgeBase.open(base) as kb:
+        _ask(kb, *(["ann"] * 9), "ben", "ben", "ben", "cat", "cat", "cat")
+    start = Barrier(6)
+
+    def work(name: str) -> str:
+        with KnowledgeBase.open(base) as own:
+            start.wait(60)
+            one = own.take_run(name, 60, _anything)
+            assert one is not None
+            return one.asked_by
+
+    with ThreadPoolExecutor(6) as pool:
+        served = Counter(pool.map(work, "abcdef"))
+    assert served == {"ann": 2, "ben": 2, "cat": 2}
 
 
 def test_whose_turn_it_is_by_hand() -> None:

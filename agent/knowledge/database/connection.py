@@ -66,6 +66,16 @@ def for_writing(engine: Engine, *, relaxed: bool = False) -> Engine:
     return engine.execution_options(immediate=True, relaxed=relaxed, isolation_level="READ COMMITTED")
 
 
+def for_claiming(engine: Engine) -> Engine:
+    """Return the engine with transactions that change single rows, which a server locks, and not all writers.
+
+    A file has one lock for all of it: there they are those of writers.
+    """
+    if engine.dialect.name == "sqlite":
+        return for_writing(engine)
+    return engine.execution_options(isolation_level="READ COMMITTED")
+
+
 def _server_engine(place: BaseLocation) -> Engine:
     engine = create_engine(
         place.url,

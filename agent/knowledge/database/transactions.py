@@ -15,7 +15,15 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import connection, schema
-from agent.knowledge.database.connection import for_reading, for_writing, make_engine, migrate, revision_of, use_wal
+from agent.knowledge.database.connection import (
+    for_claiming,
+    for_reading,
+    for_writing,
+    make_engine,
+    migrate,
+    revision_of,
+    use_wal,
+)
 from agent.knowledge.database.database_errors import Unreachable, in_words
 from agent.knowledge.database.direct_connection import DirectConnection
 from agent.knowledge.database.location import BaseLocation, place_of
@@ -50,6 +58,7 @@ class Handle:
         self._reader = for_reading(engine)
         self._writer = for_writing(engine)
         self._relaxed = for_writing(engine, relaxed=True)
+        self._claimer = for_claiming(engine)
         self.announce: Callable[[str], None] = _to_stderr
         self.stopping: Callable[[], bool] = lambda: False
         # Figures that follow from what never changes here, for whoever will compute them again; lost with this object.
@@ -217,6 +226,13 @@ class Handle:
     def _reading(self) -> Iterator[Session]:
         self._answers()
         with in_words(self.place), Session(self._reader) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _claiming(self) -> Iterator[Session]:
+        """Lend a transaction that changes rows which it locks itself; on a server, other writers go on meanwhile."""
+        self._answers()
+        with in_words(self.place), Session(self._claimer) as session, session.begin():
             yield session
 
     @contextmanager
