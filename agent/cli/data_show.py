@@ -197,7 +197,8 @@ def show_data(
     )
     out.print(str(facts["detectable"]), soft_wrap=True)
     if "source" in facts:
-        repairs = f", {len(manifest.repairs)} repairs" if manifest is not None and manifest.repairs else ""
+        count = len(manifest.repairs) if manifest is not None else 0
+        repairs = f", {count} repair{'' if count == 1 else 's'}" if count else ""
         out.print(f"from {facts['source']}, {facts['fetched']}{repairs}")
     if gaps and panel.calendar == "continuous":
         shown = ", ".join(f"{g['missing_bars']} after {g['after']}" for g in gaps[:8])
