@@ -29,7 +29,7 @@ from agent.knowledge.tables import full_text, novelty_index
 from agent.knowledge.tables.attempts import AttemptOrigin, attempt_row, evaluation_row, parent_rows, verdict_row
 from agent.knowledge.tables.convert import utc_now
 from agent.knowledge.tables.effective_trials import returns_row
-from agent.knowledge.tables.packed_returns import pack
+from agent.knowledge.tables.packed_returns import recorded
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.tallies import Spread
 from agent.knowledge.tables.versions import scoring_code
@@ -289,7 +289,7 @@ class Rows:
         if sharpe is not None:
             self.spread.add(sharpe)
         cluster = self.first.setdefault(one.idea, number)
-        packed = pack(new.evaluation.returns_fingerprint)
+        packed = recorded(new.evaluation.returns_fingerprint)
         self._tables[schema.TrialReturns].append(returns_row(number, self.panel_id, cluster, packed))
         known_row = self._evaluations.get((one.scores, rules))
         if known_row is None:

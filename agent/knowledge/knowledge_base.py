@@ -1,7 +1,8 @@
 """`KnowledgeBase`: the one door to a knowledge base, in a SQLite file or a PostgreSQL database.
 
 Every method is one transaction. Writers take a lock when they begin, so several processes may work on one
-knowledge base: they queue. What can befall it (locked, full, read-only, damaged, gone) is an `InputError`.
+knowledge base: they queue, on a server behind those alone who write to the same trials, or the same run. What can
+befall it (locked, full, read-only, damaged, gone) is an `InputError`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from sqlalchemy import Connection, select
 
 from agent.knowledge.database import schema
+from agent.knowledge.database.turns import MOST_TRIALS, turn_of_run, turn_of_trials
 from agent.knowledge.dataset_records import SAME_DATA
 from agent.knowledge.factor_records import Found
 from agent.knowledge.library_records import NewLibraryEntry
@@ -84,7 +86,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
 
     def set_run_status(self, run_id: str, status: RunStatus) -> None:
         """Set a run's status and, unless it is ``running``, the time at which it stopped."""
-        self._write(lambda session: runs.set_status(session, run_id, status))
+        self._write(lambda session: runs.set_status(session, run_id, status), turn_of_run(run_id))
 
     @overload
     def start_round(
@@ -118,11 +120,11 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         if found is not None:
             return found
         given = brief() if callable(brief) else brief
-        return self._write(lambda session: runs.add_round(session, run_id, number, given, read))
+        return self._write(lambda session: runs.add_round(session, run_id, number, given, read), turn_of_run(run_id))
 
     def finish_round(self, run_id: str, number: int, lessons: Sequence[NewLesson]) -> None:
         """Finish a round and store its lessons, in one transaction; doing it again changes nothing."""
-        self._write(lambda session: runs.close_round(session, run_id, number, lessons))
+        self._write(lambda session: runs.close_round(session, run_id, number, lessons), turn_of_run(run_id))
 
     # Attempts and factors
 
@@ -131,13 +133,16 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
 
         The disk is not waited for: after a power cut, what is lost of it is made again from the replies, which are.
         """
-        return self._record(lambda session: attempts.add_attempt(session, attempt, self._memory))
+        turn = turn_of_trials([attempt])
+        return self._record(lambda session: attempts.add_attempt(session, attempt, self._memory), turn)
 
     def record_attempts(self, new: Sequence[NewAttempt]) -> None:
-        """Record several attempts in one transaction; see `record_attempt`."""
-        if new:
-            with self._recording() as session:
-                for attempt in new:
+        """Record several attempts in one transaction, on a server a few in each; see `record_attempt`."""
+        most = MOST_TRIALS if self.place.on_server else max(len(new), 1)
+        for start in range(0, len(new), most):
+            some = new[start : start + most]
+            with self._recording(turn_of_trials(some)) as session:
+                for attempt in some:
                     attempts.add_attempt(session, attempt, self._memory)
 
     def attempts(
@@ -166,7 +171,17 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         return [attempt for attempt in found if round is None or attempt.round == round]
 
     def index_factors(self) -> int:
-        """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`)."""
+        """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`).
+
+        No number below it is given later: on a server, those who write on other data are waited for.
+        """
+        latest = self._index()
+        if not self.place.on_server:
+            return latest
+        with self._writing() as session:
+            return novelty.newest(session.connection())[0]
+
+    def _index(self) -> int:
         with self.lend() as connection:
             latest = self._indexed(connection)
         if latest is not None:
@@ -194,7 +209,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
             latest = self._indexed(connection) if until is None else until
             if latest is not None:
                 return novelty.look(connection, print_, expression.id, latest)
-        latest = self.index_factors()
+        latest = self._index()
         with self._asking_directly() as connection:
             return novelty.look(connection, print_, expression.id, latest)
 
@@ -231,7 +246,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
 
     def alike(self, expression: Expression, panel_id: str | None = None, limit: int = 10) -> list[Found]:
         """Return attempts at other factors that share parts with an expression, the most alike first."""
-        self.index_factors()
+        self._index()
         with self._reading() as session:
             return attempts.alike(session, expression, panel_id, limit)
 
@@ -288,12 +303,12 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
 
     def journal_call(self, call: NewCall) -> CallRecord:
         """Journal a call; a call under a taken key moves the older one aside, and both still count."""
-        with self._writing() as session:
+        with self._writing(turn=turn_of_run(call.run_id)) as session:
             return runs.add_call(session, call)
 
     def journal_lost(self, run_id: str, key: str, role: str, model: str, request: str) -> None:
         """Journal a call that was sent and got no answer; see `RunJournal.lose`."""
-        with self._writing() as session:
+        with self._writing(turn=turn_of_run(run_id)) as session:
             runs.add_lost(session, run_id, key, role, model, request)
 
     def find_call(self, run_id: str, key: str) -> CallRecord | None:

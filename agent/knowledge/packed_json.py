@@ -1,7 +1,8 @@
 """Documents as a file stores them: JSON, compressed, and read when they are first asked for.
 
 A scorecard is some sixty names and figures for each split: the names are in a dictionary that compression begins with,
-so that little more than the figures is stored. What is stored with it can only be read with it: it never changes.
+so that little more than the figures is stored. What is stored with it can only be read with it: it never changes, and
+a better one is another, beside it. Each document says which it needs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping
 
 from market.errors import InputError
 
-# The names and the order of the first version that packed documents; later ones compress a little less well.
+# The names and the order of the first version that packed documents.
 _SEGMENT = (
     *("n_bars", "start", "end", "rank_ic", "ic", "ic_ir", "ic_tstat", "sharpe_gross", "sharpe_net", "sharpe_error"),
     *("sharpe_gated", "sharpe_vol_gated", "sharpe_random_gated", "shift_percentile", "sortino", "calmar"),
@@ -29,7 +30,7 @@ def _frame(names: tuple[str, ...], value: str) -> str:
     return "{" + ", ".join(f'"{name}": {value}' for name in names) + "}"
 
 
-_DICTIONARY = (
+_FIRST = (
     '{"accepted": false, "verdict": "promising", "verdict": "untested", "verdict": "rejected", "reasons": ["'
     'payoff on train before costs not above chance"], "dsr": null, "psr": null, "trials": 0, "audits": [], '
     '"sharpe_error": null, "min_bars": null, "bars": 0, "gates": [{"gate": "predicts", "passed": false, "numbers": '
@@ -45,6 +46,36 @@ _DICTIONARY = (
 ).encode()
 
 
+def _nearly_empty(names: tuple[str, ...], known: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f'"{name}": {known.get(name, "null")}' for name in names) + "}"
+
+
+# What a quick score knows; most attempts are left at it, so its documents are there whole.
+_QUICK = (
+    *("rank_ic", "ic", "ic_ir", "ic_tstat", "sharpe_gross", "sharpe_net", "turnover"),
+    *("payoff", "payoff_error", "payoff_z", "net_z"),
+)
+_SPAN = {"n_bars": "5000", "start": '"2021-01-01T00:00:00Z"', "end": '"2023-01-01T00:00:00Z"'}
+_NO_SPAN = {"n_bars": "0", "start": '""', "end": '""'}
+_UNTESTED = _nearly_empty(
+    (*_TESTED, "plain_z"), {"bars": "0", "control": '""', "decided_on": '""', "among": "0", "rules": "0"}
+)
+_DICTIONARY = (
+    _FIRST
+    + (
+        '{"accepted": false, "verdict": "rejected", "reasons": [""], "dsr": null, "psr": null, "trials": 0, '
+        '"audits": [], "sharpe_error": null, "min_bars": null, "bars": 0, "gates": [], "effective_trials": 0, '
+        f'"dsr_effective": null, "predicts": {_UNTESTED}, "earns": {_UNTESTED}}}'
+        f'{{"train": {_nearly_empty(_SEGMENT, _SPAN | dict.fromkeys(_QUICK, "-0."))}, "validation": '
+        f'{_nearly_empty(_SEGMENT, _NO_SPAN)}, "bars_per_year": 8760.0, "weighting": "rank", "holding": 1, '
+        '"cost_bp": null, "fill": "open", "rebalance": 1, "profiles": null, "after_cutoff": null, "rate": 1.0, '
+        '"band": 0.0, "volatility_scaled": false, "rules": [], "market_neutral": false, "liquid_half": false}'
+    ).encode()
+)
+# By the four bytes after the first two, which say what a document was packed with (RFC 1950).
+_DICTIONARIES = {zlib.adler32(one).to_bytes(4, "big"): one for one in (_FIRST, _DICTIONARY)}
+
+
 def pack_json(document: object) -> bytes:
     """Return a JSON document as a file stores it; NaN is a `ValueError`."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
@@ -54,7 +85,7 @@ def pack_json(document: object) -> bytes:
 
 def unpack_json(packed: bytes) -> object:
     """Return what `pack_json` packed; what was tampered with is a `zlib.error` or a `ValueError`."""
-    opener = zlib.decompressobj(zlib.MAX_WBITS, _DICTIONARY)
+    opener = zlib.decompressobj(zlib.MAX_WBITS, _DICTIONARIES.get(packed[2:6], _DICTIONARY))
     text = opener.decompress(packed) + opener.flush()
     if not opener.eof:
         raise zlib.error("it is cut short")

@@ -15,13 +15,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from agent.knowledge.database import schema
 from agent.knowledge.database.connection import make_engine, migrate, migration_config
 from agent.knowledge.database.location import place_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
+from agent.knowledge.tables.packed_returns import coded, pack
 from agent.knowledge.tables.versions import rules_id
 from agent.knowledge.verifying import find_faults
 from market.errors import InputError
@@ -48,7 +49,7 @@ INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:0
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "9998", "0014", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0015", None, None
 
 def upgrade() -> None:
     with op.batch_alter_table("attempts", recreate="always") as table:
@@ -145,6 +146,25 @@ def test_fingerprints_and_counts_keep_their_values_under_new_names(place: str, r
         assert not any("effective_trials" in fault or "cluster" in fault for fault in find_faults(kb))
         with kb.as_source() as source:
             assert [fingerprint for _, fingerprint in source.attempts()] == [packed, None]
+
+
+def test_returns_of_an_earlier_revision_stay_as_they_are_and_copies_of_them_are_found(place: str) -> None:
+    at_revision_one(place)
+    values = np.random.default_rng(3).standard_normal(512)
+    values /= np.sqrt(values @ values)
+    stored = coded(pack(values))
+    engine = make_engine(place_of(place))
+    migrate(engine, place_of(place), target="0014")
+    row = {"attempt_id": 1, "panel_id": "panel:1", "seq": 1, "cluster": 1, "fingerprint": stored, "likeness": 5}
+    with engine.begin() as connection:
+        connection.execute(insert(schema.core_table(schema.TrialReturns)), row)
+    engine.dispose()
+    with KnowledgeBase.open(place) as kb:
+        with kb.lend() as connection:
+            found = connection.execute(text("SELECT fingerprint FROM trial_returns")).scalar_one()
+        assert bytes(found) == stored
+        assert kb.same_returns("panel:1", values * (1 + 1e-12), but="factor:other") == (1, "close")
+        assert not [fault for fault in find_faults(kb) if "returns" in fault]
 
 
 def test_a_later_revision_may_rebuild_a_table_that_others_point_at(tmp_path: Path) -> None:

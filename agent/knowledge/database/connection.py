@@ -38,6 +38,8 @@ _ALIVE = {
 RELAXED = "NORMAL"
 # Names the writers' lock among the advisory locks of a PostgreSQL database.
 _WRITERS = 0x616C7068
+# Holds it together with others, each of whom waits for its own turn (see `turns`).
+BESIDE = "beside"
 
 
 def make_engine(place: BaseLocation, *, foreign_keys: bool = True) -> Engine:
@@ -45,6 +47,7 @@ def make_engine(place: BaseLocation, *, foreign_keys: bool = True) -> Engine:
 
     A connection with the execution option ``immediate`` takes the writers' lock at once: writers queue, so that what
     one has read still holds when it writes (a free slot, the clusters of effective trials, the number of an opening).
+    With `BESIDE` as its value, a server lends the lock to all who say so, and to none who does not.
     """
     return _server_engine(place) if place.on_server else _file_engine(place, foreign_keys=foreign_keys)
 
@@ -87,9 +90,10 @@ def _server_engine(place: BaseLocation) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("immediate", False):
+        if held := connection.get_execution_options().get("immediate", False):
+            lock = "pg_advisory_xact_lock_shared" if held == BESIDE else "pg_advisory_xact_lock"
             connection.exec_driver_sql(
-                "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s)",
+                f"SELECT set_config('lock_timeout', %s, true), {lock}(%s)",
                 (str(int(1000 * BUSY_SECONDS)), _WRITERS),
             )
         if connection.get_execution_options().get("relaxed", False):

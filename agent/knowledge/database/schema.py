@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from agent.knowledge.database.column_types import PackedDocument, Squeezed, rows_where
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0014"
+HEAD = "0015"
 
 
 class Base(DeclarativeBase):
@@ -136,7 +136,7 @@ class Evaluation(Base):
 
     __tablename__ = "evaluations"
     __table_args__ = (
-        Index("ix_evaluations_key", "factor_id", "panel_id", "rules", "code"),
+        Index("ix_evaluations_factor_id", "factor_id"),
         Index("ix_evaluations_accepted", "panel_id", **rows_where("accepted")),
         Index("ix_evaluations_confirmed", "panel_id", **rows_where("confirmed")),
         Index("ix_evaluations_scores", "panel_id", "attempt_id", "predicts_z", "earns_z", "factor_id", "rules"),

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import connection, schema
 from agent.knowledge.database.connection import (
+    BESIDE,
     for_claiming,
     for_reading,
     for_writing,
@@ -27,6 +28,7 @@ from agent.knowledge.database.connection import (
 from agent.knowledge.database.database_errors import Unreachable, in_words
 from agent.knowledge.database.direct_connection import DirectConnection
 from agent.knowledge.database.location import BaseLocation, place_of
+from agent.knowledge.database.turns import Turn, wait_turn
 from agent.knowledge.file_query import is_sealed
 from agent.knowledge.tables.row_cache import Memory
 from market.errors import InputError
@@ -128,13 +130,13 @@ class Handle:
                 return
             time.sleep(_SLICE)
 
-    def _write(self, work: Callable[[Session], Result]) -> Result:
+    def _write(self, work: Callable[[Session], Result], turn: Turn | None = None) -> Result:
         """Do work that changes nothing when it is done twice; again where the connection broke in the midst of it."""
-        return self._twice(self._writing, work)
+        return self._twice(lambda: self._writing(turn=turn), work)
 
-    def _record(self, work: Callable[[Session | Connection], Result]) -> Result:
+    def _record(self, work: Callable[[Session | Connection], Result], turn: Turn) -> Result:
         """Do work as `_write` does, without waiting for the disk; see `_recording`."""
-        return self._twice(self._recording, work)
+        return self._twice(lambda: self._recording(turn), work)
 
     def _twice(self, begin: Callable[[], AbstractContextManager[Given]], work: Callable[[Given], Result]) -> Result:
         try:
@@ -147,13 +149,13 @@ class Handle:
             return work(given)
 
     @contextmanager
-    def _recording(self) -> Iterator[Session | Connection]:
+    def _recording(self, turn: Turn) -> Iterator[Session | Connection]:
         """Lend a transaction that writes without waiting for the disk, in the quickest way, for what is often written.
 
         What an error breaks off is rolled back when the connection is given back.
         """
         if self.place.on_server:
-            with self._writing(relaxed=True) as session:
+            with self._writing(relaxed=True, turn=turn) as session:
                 yield session
             return
         try:
@@ -236,11 +238,16 @@ class Handle:
             yield session
 
     @contextmanager
-    def _writing(self, *, relaxed: bool = False) -> Iterator[Session]:
+    def _writing(self, *, relaxed: bool = False, turn: Turn | None = None) -> Iterator[Session]:
+        """Lend a transaction of a writer, who waits for all others or, on a server, for those of the same `turn`."""
         self._answers()
         engine = self._relaxed if relaxed else self._writer
+        alone = turn is None or not self.place.on_server
+        engine = engine if alone else engine.execution_options(immediate=BESIDE)
         try:
             with in_words(self.place), Session(engine) as session, session.begin():
+                if turn is not None and not alone:
+                    wait_turn(session.connection(), turn)
                 yield session
         except BaseException:
             self._memory.forget_uncommitted()

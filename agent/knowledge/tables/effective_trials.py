@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.database.direct_connection import direct
-from agent.knowledge.tables.packed_returns import NEAR, coded, likeness, near_likenesses, pack, shadow, unpacked
+from agent.knowledge.tables.packed_returns import NEAR, coded, likeness, near_likenesses, recorded, shadow, unpacked
 from agent.knowledge.tables.stored_draws import (
     WORTH_STORING,
     StoredDraws,
@@ -52,8 +52,10 @@ _SCORES = text(
     "SELECT attempt_id, predicts_z, earns_z, panel_id, factor_id, rules FROM evaluations "
     "WHERE panel_id IN :panels AND attempt_id > :after ORDER BY attempt_id"
 ).bindparams(_PANELS)
-# Correlation from which on returns are the same: kept with three digits, equal ones miss 1 by some 1e-8.
+# Correlation from which on returns are the same; and of what is recorded of them, where ten numbers of five hundred may
+# be rounded to the other side.
 SAME_RETURNS = 1.0 - 1e-6
+_SAME_RECORDED = 1.0 - 5e-5
 _LIKE = text(
     "SELECT t.attempt_id, t.fingerprint, a.factor_id, a.canonical FROM trial_returns t "
     "JOIN attempts a ON a.id = t.attempt_id WHERE t.likeness IN :numbers AND t.panel_id || '' = :panel "
@@ -137,7 +139,7 @@ def add_trial_group(
         return False
     connection = direct(session)
     _refresh(connection, leaders, _LEADERS, (leaders.panel_id,))
-    packed = pack(fingerprint)
+    packed = recorded(fingerprint)
     cluster = _cluster(leaders, attempt_id, packed)
     connection.execute(_INSERT, returns_row(attempt_id, leaders.panel_id, cluster, packed))
     if cluster == attempt_id:
@@ -240,16 +242,17 @@ def shadow_of(connection: Connection, attempt_id: int) -> _Floats:
 
 def same_returns(connection: Connection, panel_id: str, fingerprint: FloatArray, but: str) -> tuple[int, str] | None:
     """Return attempt and text of the first factor of a panel, other than `but`, that earned the same at every bar."""
-    mine = unpacked(pack(fingerprint))
+    mine = unpacked(recorded(fingerprint))
     if not len(mine):
         return None
     sought = shadow(mine)
     asked = {"numbers": near_likenesses(mine), "panel": panel_id}
     for attempt_id, stored, factor_id, canonical in connection.execute(_LIKE, asked):
-        theirs = unpacked(bytes(stored))
+        # Of an earlier version's the recorded form as well.
+        theirs = unpacked(recorded(unpacked(bytes(stored))))
         if factor_id == but or len(theirs) != len(mine) or not (np.abs(shadow(theirs) - sought) < NEAR).all():
             continue
-        if _correlation(mine, theirs) >= SAME_RETURNS:
+        if _correlation(mine, theirs) >= _SAME_RECORDED:
             return attempt_id, canonical or ""
     return None
 

@@ -1,7 +1,8 @@
 """What an open knowledge base remembers between transactions, of what never changes once it is committed.
 
-Rows are numbered in the order in which they are committed, for writers queue: what is above the highest number seen is
-all that is new.
+Rows of a data set, and of those related to it, are numbered in the order in which they are committed, for their writers
+queue: what is above the highest number seen is all that is new. Between data sets that are not related there is no
+such order.
 """
 
 from __future__ import annotations

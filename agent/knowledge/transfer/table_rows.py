@@ -44,7 +44,7 @@ from market.errors import InputError
 
 FORMAT = "alphaglow knowledge base"
 _AT_ONCE = 200
-_SINCE_NAMED = ("0007", "0008", "0009", "0010", "0011", "0012", schema.HEAD)
+_SINCE_NAMED = ("0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014", schema.HEAD)
 # Revisions whose exports are read, and what each calls the fingerprint of an attempt's returns.
 _FINGERPRINT_KEYS = {"0006": "sketch", **dict.fromkeys(_SINCE_NAMED, "returns_fingerprint")}
 _POOL = ("id", "panel_id", "name", "method", "spec", "members", "scorecard", "evidence", "sharpe_per_bar", "created")
