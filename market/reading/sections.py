@@ -64,8 +64,8 @@ def _facts(rows: Sequence[Sequence[str]]) -> int:
     kinds = [cell_kind(row[0]) for row in rows]
     count = next((n for n, kind in enumerate(kinds) if kind in ("time", "number")), 0)
     rest = kinds[count:]
-    held = sum(kind in ("time", "number") for kind in rest) >= 0.9 * len(rest)
-    return count if 0 < count <= _MOST_FACTS and held and "text" in kinds[:count] else 0
+    ordered = sum(kind in ("time", "number") for kind in rest) >= 0.9 * len(rest)
+    return count if 0 < count <= _MOST_FACTS and ordered and "text" in kinds[:count] else 0
 
 
 def _below_facts(lines: list[str], layout: TableLayout, count: int, notes: list[str]) -> tuple[list[str], TableLayout]:

@@ -35,12 +35,12 @@ def wrong_with(panel: Panel, truth: dict[str, pd.DataFrame]) -> str:
         return f"assets {panel.assets[:5]}"
     for asset, frame in truth.items():
         column = panel.assets.index(asset)
-        held = np.isfinite(panel["close"][:, column])
+        there = np.isfinite(panel["close"][:, column])
         known = frame[frame["close"].notna()]
-        if not np.array_equal(panel.times[held], known["ts"].to_numpy().astype("datetime64[ns]")):
+        if not np.array_equal(panel.times[there], known["ts"].to_numpy().astype("datetime64[ns]")):
             return f"times {panel.times[:2]}"
         for name in known.columns.drop("ts"):
-            if name not in panel.fields or not np.allclose(panel[name][held, column], known[name], rtol=1e-9):
+            if name not in panel.fields or not np.allclose(panel[name][there, column], known[name], rtol=1e-9):
                 return f"{name} of {asset}"
     return ""
 
