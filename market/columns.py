@@ -12,26 +12,35 @@ import pandas as pd
 # In the order in which they count where a table has several.
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "ts": (
-        "ts", "timestamp", "unix", "time", "datetime", "date", "open_time", "opentime", "open time", "bar_time",
-        "timeopen", "window_start", "start", "start_at", "start_time", "starttime", "snapshot_date", "snapped_at",
+        "ts", "timestamp", "unix", "time", "datetime", "date", "open_time", "opentime", "open time",
+        "bar_time",
+        "timeopen", "window_start", "start", "start_at", "start_time", "starttime", "snapshot_date",
+        "snapped_at",
         "day",
-        "trade_date", "tradedate", "trading_date", "price_date", "date_time", "date time", "gmt time", "local time",
+        "trade_date", "tradedate", "trading_date", "price_date", "date_time", "date time", "gmt time",
+        "local time",
         "utc time", "utc", "dt", "dttm", "calc_time", "trade_time", "eob", "bob", "ts_event", "timestamp_ms",
         "unixtime",
-        "unix timestamp", "unix_timestamp", "published", "published_at", "close_time", "timeclose", "closetime",
+        "unix timestamp", "unix_timestamp", "published", "published_at", "close_time", "timeclose",
+        "closetime",
         "datum", "zeit", "fecha", "data", "t", "日期", "时间", "交易日期", "交易时间", "日時", "日付", "일자",
         "날짜", "дата",
         "日付け", "tarih", "dates", "time_period_start", "time_key", "created_at",
         "started_at", "begin", "ticks", "_time", "dtyyyymmdd",
-        "trddt", "traddt", "date1", "datadate", "candle_date_time_utc", "week", "month", "quarter", "datenum", "ngay",
+        "trddt", "traddt", "date1", "datadate", "candle_date_time_utc", "week", "month", "quarter",
+        "datenum", "ngay",
         "tanggal", "التاريخ", "ημερομηνια", "วันที่", "time_period",
+        "datums", "paivamaara", "dato", "날자", "tidspunkt", "kuupaev", "trade_date_", "islem_tarihi",
+        "observation_date",
     ),
     "symbol": (
-        "symbol", "ticker", "tic", "asset", "pair", "instrument", "code", "ts_code", "order_book_id", "stock_code",
+        "symbol", "ticker", "tic", "asset", "pair", "instrument", "code", "ts_code", "order_book_id",
+        "stock_code",
         "stkcd", "permno", "sid", "secid", "act_symbol", "asset_id", "coin", "sym", "ric", "tckrsymb", "name",
         "isin", "股票代码", "代码",
         "证券代码",
         "コード", "종목코드", "тикер", "securitiescode", "securities_code", "銘柄コード", "ativo", "series_key", "key",
+        "instrument_series_code", "islem kodu", "nev", "合约", "合约代码", "contract", "codneg",
     ),
     "open": (
         "open", "o", "open_price",
@@ -40,8 +49,11 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "abertura", "ouverture", "ouv", "开盘", "开盘价", "今开", "始値", "시가", "открытие", "откр.", "откр",
         "eroffn.", "otwarcie", "acılıs", "開盤價", "開市價",
         "price_open", "opening_price", "opnprc", "opnpric", "openprc",
-        "first_trade_price", "prcod", "open_prc", "mo cua", "pembukaan", "oppningskurs", "oteviraci", "apning",
+        "first_trade_price", "prcod", "open_prc", "mo cua", "pembukaan", "oppningskurs", "oteviraci",
+        "apning",
         "avaus", "nyito", "الافتتاح", "ανοιγμα", "ราคาเปิด", "เปิด", "開市",
+        "opening price", "oppning", "oppnas", "acilis fiyati", "acilis", "otevreni", "nyito ar",
+        "deschidere", "opp", "første", "abning", "відкриття",
     ),
     "high": (
         "high", "h", "high_price",
@@ -51,6 +63,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "高", "najwyzszy", "yuksek", "hoog", "最高價", "price_high", "hiprc", "hghpric", "askhi",
         "high_trade_price", "prchd", "max.", "en yuksek", "cao nhat", "tertinggi", "hogsta",
         "maximum", "ylin", "الأعلى", "υψηλο", "ราคาสูงสุด", "สูงสุด",
+        "highest price", "hogst", "hoyest", "høy", "høj", "en yuksek fiyat", "maximum ar", "maxim", "maks",
+        "najvyssi", "максимум ціни",
     ),
     "low": (
         "low", "l", "low_price",
@@ -60,17 +74,22 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "低", "najnizszy", "dusuk", "laag", "最低價", "price_low", "loprc", "lwpric", "bidlo", "low_trade_price",
         "prcld", "min.", "en dusuk", "thap nhat", "terendah", "lagsta", "minimum", "alin", "الأدنى",
         "χαμηλο", "ราคาต\u0e48\u0e4d\u0e32สุด",
+        "lowest price", "lagst", "lavest", "lav", "en dusuk fiyat", "minimum ar", "minim", "ต่ําสุด",
     ),
     "close": (
         "close", "c", "close_price",
         "endprice", "end_price",
         "closeprice", "px_last", "cl", "last", "close/last", "close*", "last price",
-        "last_price", "schluss", "schlusskurs", "cierre", "ultimo", "chiusura", "fechamento", "cloture", "clot",
+        "last_price", "schluss", "schlusskurs", "cierre", "ultimo", "chiusura", "fechamento", "cloture",
+        "clot",
         "dernier", "收盘", "收盘价", "終値", "종가", "закрытие", "закр.", "закр", "цена", "zuletzt", "trdprc_1",
         "zamkniecie", "ostatnio", "simdi", "laatste", "slot", "收盤價", "收市價",
         "price_close", "closing_price", "clsprc",
         "clspric", "last_trade_price", "prccd", "prc", "kapanıs", "kapanis", "đong cua", "penutupan",
         "stangningskurs", "zaver", "paatos", "zaro", "الإغلاق", "κλεισιμο", "ราคาปิด", "ปิด", "収市", "收市",
+        "closing price", "현재가", "stang", "stangkurs", "slutkurs", "senast", "luk", "slutt",
+        "kapanis fiyati", "zaverecna", "zaverecny kurz", "zavreni", "zaviraci", "utolso ar", "zaro ar",
+        "inchidere", "paatoskurssi", "terakhir",
     ),
     "volume": (
         "volume", "v", "vol",
@@ -83,13 +102,18 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "candle_acc_trade_volume", "tickqty", "last_traded_volume", "売買高", "acvol_uns", "acvol_1",
         "quantita", "quantidade", "quantite", "cantidad", "hacim", "khoi luong", "omsatt antal", "objem",
         "vaihto", "forgalom", "الحجم", "ογκος", "ปริมาณ",
+        "total traded volume", "volym", "toplam islem adedi", "forgalom (db)", "umsatz stuck", "q tits",
+        "totalvolume", "volumul",
     ),
     "amount": (
-        "amount", "quote_volume", "quote_asset_volume", "quote asset volume", "turnover", "money", "tottrdval",
+        "amount", "quote_volume", "quote_asset_volume", "quote asset volume", "turnover", "money",
+        "tottrdval",
         "volumeto",
         "quotevolume", "total_turnover", "dollar_volume", "成交额", "成交金额", "売買代金", "거래대금", "umsatz",
         "成交金額", "金额", "total_turnover_rs", "turnover_lacs", "ttltrfval", "dnvaltrd", "usd_volume",
         "candle_acc_trade_price", "omsattning", "omsattning sek", "turnovervalue",
+        "total traded value", "toplam islem hacmi", "forgalom (huf ertek)", "volumeusd", "volume_usd",
+        "volume_in_usd", "quantity_usd",
     ),
 }  # fmt: skip
 # Words in brackets behind a name that say a unit, and names that hold one: what a figure has to be multiplied by.
@@ -205,7 +229,12 @@ def scale_of(name: object) -> float:
     if plain == "总手":
         return _SCALES["手"]
     hit = _BRACKETS.search(str(name).strip().lower())
-    word = hit[1].strip() if hit is not None else re.split(r"[_ ]", plain)[-1]
+    # "Turnover (₹ Cr)": the money comes before the scale.
+    word = (
+        re.sub(r"^(?:[^\w\s']|rs\.?|inr|usd|eur)\s+", "", hit[1].strip())
+        if hit is not None
+        else re.split(r"[_ ]", plain)[-1]
+    )
     return _SCALES.get(word, 1.0) if hit is not None or word in ("lacs", "lakhs", "crore", "crores") else 1.0
 
 

@@ -159,6 +159,12 @@ def impossible_reading(frame: pd.DataFrame, defects: Sequence[Defect], where: st
             "if a column names the asset, say --column symbol=NAME; else give one asset a file",
         )
     order = _fitting_order(frame)
+    if order == _PRICES:
+        raise InputError(
+            f"{where}: {count}: these are no rows of bars, though the prices fit",
+            "leave such rows out of the file, or give one asset a file; if a column names the asset, say --column "
+            "symbol=NAME",
+        )
     if order:
         pairs = " ".join(
             f"--column {ours}={theirs}" for ours, theirs in zip(_PRICES, order, strict=True) if ours != theirs

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from market.columns import plain_name
+from market.errors import InputError
 
 _DATE_NAMES = (
     "date", "day", "trade_date", "datum", "日期", "dt", "trading_date", "dtyyyymmdd", "bar_date", "data", "fecha",
@@ -13,12 +14,13 @@ _DATE_NAMES = (
 )  # fmt: skip
 _CLOCK_NAMES = (
     "time", "hour", "zeit", "时间", "timestamp", "trade_time", "timebarstart", "bar_time", "uhrzeit", "hora",
-    "heure", "ora", "время", "時刻", "時間", "시간", "godzina", "saat",
+    "heure", "ora", "stunde", "время", "時刻", "時間", "시간", "godzina", "saat",
 )  # fmt: skip
 _DATE_ALONE = (
     r"\d{8}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T]00:00(:00)?)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{6}"
     r"|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"
 )
+_HOUR_NAMES = ("hour", "hora", "heure", "ora", "stunde", "godzina", "saat", "时", "時", "시간")
 _AFTER_CLOCK = r"(?<=\d) ?(?:Uhr|h|ч)\.?$"
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{4}|\d{6}"
 _YEARS = ("year", "yr", "yyyy", "jahr", "annee", "ano", "anno", "год", "年", "年份")
@@ -39,6 +41,8 @@ def with_times(frame: pd.DataFrame) -> pd.DataFrame:
     days = dates.astype(str).str.strip().str.replace(r"[ T]00:00(:00)?$", "", regex=True)
     if pd.api.types.is_numeric_dtype(clocks):
         most = int(clocks.max())
+        if plain_name(clock) in _HOUR_NAMES and most <= 25:
+            return _with_hours(frame, date, clock, days)
         # 93000 is half past nine, 930 too; 0 throughout is a day's bar.
         width = 6 if most > 2400 else 4
         if most == 0:
@@ -51,6 +55,23 @@ def with_times(frame: pd.DataFrame) -> pd.DataFrame:
     joined = (days + " " + texts).where(dates.notna() & clocks.notna())
     out = frame.drop(columns=[date, clock])
     out.insert(0, "ts", joined)
+    return out
+
+
+def _with_hours(frame: pd.DataFrame, date: str, clock: str, days: pd.Series) -> pd.DataFrame:
+    """Return the frame with a date and hours 0 to 23, or 1 to 24, made one: an hour is its begin."""
+    hours = frame[clock].astype("int64")
+    if int(hours.max()) > 24:
+        raise InputError(
+            f"{clock!r} counts 25 hours in a day: where clocks go back, an hour comes twice",
+            "write the times in UTC into the file",
+        )
+    # The 24th hour begins at 23:00.
+    first = 1 if int(hours.max()) == 24 else 0
+    if (hours < first).any():
+        raise InputError(f"{clock!r} counts hours from 0 to 24", "write times such as 2024-01-31 23:00 into the file")
+    out = frame.drop(columns=[date, clock])
+    out.insert(0, "ts", days + " " + (hours - first).astype(str).str.zfill(2) + ":00")
     return out
 
 

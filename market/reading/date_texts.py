@@ -42,6 +42,7 @@ _WEEKDAY = r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*\.?,? +"
 _OFFSET = re.compile(r"(.*\d(?: ?[AaPp][Mm])?) ?([+-]\d{2}:?\d{2}|Z)")
 # Created_at of Twitter: the year stands behind the zone.
 _TWITTER = re.compile(r"[A-Z][a-z]{2} \d{1,2} \d{2}:\d{2}:\d{2} [+-]\d{4} \d{4}")
+_END_OF_DAY = r"[ T]24:00(?P<seconds>(?::00)?)(?=$| )"
 _DATE_ALONE = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
 _SAMPLE = 2000
 
@@ -72,6 +73,9 @@ def read_texts(text: pd.Series, path: object, zone: str, form: TimeForm, tell: C
     text = text.str.replace(r"(?:GMT|UTC)(?=[+-]\d)", "", regex=True)
     if form.date_format is None:
         text = _with_midnights(usual_forms(text, tell))
+    # 24:00 is the end of a day, as markets of power and Germany's exchanges write it.
+    ends = text.astype("str").str.contains(r"[ T]24:00(?::00)?(?:$| )", regex=True).fillna(False) & text.notna()
+    text = text.str.replace(_END_OF_DAY, " 00:00\\1", regex=True) if ends.any() else text
     known = text.dropna()
     if known.empty:
         nothing: pd.Series = pd.Series(pd.NaT, index=text.index, dtype="datetime64[ns, UTC]")
@@ -94,7 +98,7 @@ def read_texts(text: pd.Series, path: object, zone: str, form: TimeForm, tell: C
         ]
         read = pd.concat(parts).reindex(known.index)
     stamps: pd.Series = read.reindex(text.index).astype("datetime64[ns, UTC]")
-    return stamps
+    return stamps + pd.to_timedelta(ends.astype(int), unit="D") if ends.any() else stamps
 
 
 def _with_midnights(text: pd.Series) -> pd.Series:

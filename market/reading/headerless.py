@@ -47,8 +47,7 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
     ]
     if not fits:
         raise _no_prices(path, width, width - after)
-    start = fits[0][0]
-    order: tuple[str, ...] = fits[0][1]
+    start, order = _likeliest(fits, table, rows[0][place], rows[-1][place], path)
     if _swapped(table, start, order, rows[0][place], rows[-1][place]):
         order = tuple({"open": "close", "close": "open"}.get(name, name) for name in order)
     names[start : start + 4] = order
@@ -68,6 +67,24 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
     elif rest:
         names[next((n for n in rest[1:] if _adds_up(table[:, rest[0]], table[:, n])), rest[0])] = "volume"
     return tuple(names)
+
+
+def _likeliest(
+    fits: Sequence[tuple[int, tuple[str, ...]]], table: np.ndarray, first: str, last: str, path: Path
+) -> tuple[int, tuple[str, ...]]:
+    """Return where prices begin and their order: of five columns, those in which a bar opens at the close before."""
+    starts = dict(reversed(fits))
+    if len(starts) == 1 or len(table) < _ENOUGH:
+        return fits[0]
+    gaps = {}
+    for start, order in starts.items():
+        opened, close = (table[:, start + order.index(name)] for name in ("open", "close"))
+        backward = newest_first(first, last)
+        gaps[start] = min(open_gap(opened, close, backward=backward), open_gap(close, opened, backward=backward))
+    near, far = sorted(gaps, key=lambda start: gaps[start])[:2]
+    if gaps[near] > 0.7 * gaps[far]:
+        raise _unnamed(path, table.shape[1], "more than four columns could be the prices")
+    return near, starts[near]
 
 
 def _no_prices(path: Path, width: int, behind: int) -> InputError:

@@ -41,6 +41,8 @@ class TableLayout:
         The first rows of cells, without the header.
     shifted
         Whether the rows have one cell more than the header.
+    has_odd_rows
+        Whether among the first rows some have one cell alone, or are the header once more.
     """
 
     sep: str
@@ -49,6 +51,7 @@ class TableLayout:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     shifted: bool = False
+    has_odd_rows: bool = False
 
     @property
     def width(self) -> int:
@@ -93,7 +96,8 @@ def layout_of(text: str, whole: bool, form: TextForm, path: object) -> TableLayo
         header = header[1:]
     rows_of = tuple(tuple(row) for row in body if len(row) == usual) or ((),)
     short = bool(header) and (usual == len(header) + 1 or (usual == len(header) + 2 and clock_place(rows_of[0]) > 0))
-    return TableLayout(sep, lines[start], above, header, rows_of, short)
+    odd = any(len(row) == 1 or tuple(row) == header for row in body[:-1])
+    return TableLayout(sep, lines[start], above, header, rows_of, short, odd)
 
 
 def clock_place(row: Sequence[str]) -> int:

@@ -41,6 +41,8 @@ Tell = Callable[[str], None]
 _FUTURE = re.compile(
     r"(target|label|fwd|forward|future|y|next)([_ .-].*|\d*)|(ret|return|returns)[_ .-]?(fwd|forward|next|future).*"
 )
+# Rows that tell as much as a million.
+_ENOUGH = 50_000
 _FUNDING = ("funding_rate", "fundingrate", "last_funding_rate")
 
 
@@ -69,13 +71,14 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
     renamed = _without_stamps(frame.drop(columns=taken).rename(columns=names))
     if "symbol" not in names.values():
         renamed = renamed.assign(symbol=reading.symbol or symbol_of(path))
+    renamed = renamed.assign(symbol=_filled_down(renamed["symbol"], tell))
     if renamed["symbol"].isna().any():
         raise InputError(
             f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol",
             "correct the file, or say --column symbol=NAME",
         )
     theirs = {ours: str(column) for column, ours in names.items()}
-    renamed = _priced(renamed, theirs, path, tell)
+    renamed = _without_directions(_priced(renamed, theirs, path, tell), tell)
     refuse_unnamed(renamed, theirs, path, tell)
     renamed = _without_future(renamed, reading, tell)
     extra = _extra_names(renamed, path)
@@ -95,6 +98,20 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
             raise InputError(f"--unit {name}: there is no such field", f"the file gives {', '.join(out.columns[2:])}")
         out[name] = out[name] * factor
     return out if {"amount", "volume"} & set(mapping) else with_money(with_own_volume(out, tell), tell)
+
+
+def _filled_down(symbols: pd.Series, tell: Tell) -> pd.Series:
+    """Return symbols where a spreadsheet's cells were one for all rows of an asset: written in its first row alone."""
+    named = symbols.dropna()
+    if (
+        len(named) == len(symbols)
+        or symbols.iloc[:1].isna().any()
+        or not named.is_unique
+        or 2 * len(named) > len(symbols)
+    ):
+        return symbols
+    tell(f"symbols stand in the first row of each asset: {', '.join(map(str, named.head(4)))}")
+    return symbols.ffill()
 
 
 def _without_stamps(renamed: pd.DataFrame) -> pd.DataFrame:
@@ -293,6 +310,23 @@ def _priced(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: 
             continue
         renamed[column] = figures_of(renamed[column].rename(theirs[column]), path)
     return renamed
+
+
+def _without_directions(renamed: pd.DataFrame, tell: Tell) -> pd.DataFrame:
+    """Return prices without signs, where those say up or down from the day before, as Korean terminals write them."""
+    if not set(OHLCV[:4]) <= set(renamed.columns):
+        return renamed
+    shown = renamed[list(OHLCV[:4])].head(_ENOUGH).to_numpy(dtype=np.float64)
+    if not (shown < 0).any():
+        return renamed
+    prices = renamed[list(OHLCV[:4])].to_numpy(dtype=np.float64)
+    opened, high, low, close = np.abs(prices).T
+    # Prices below 0 are in order the other way round.
+    in_order = (low <= np.fmin(opened, close)) & (high >= np.fmax(opened, close)) & (low < high)
+    if not 0.05 < np.mean(prices < 0) < 0.95 or np.mean(in_order) < 0.9:
+        return renamed
+    tell("signs of prices are up and down from the day before: left out")
+    return renamed.assign(**dict(zip(OHLCV[:4], (opened, high, low, close), strict=True)))
 
 
 def _without_future(renamed: pd.DataFrame, reading: FileConventions, tell: Tell) -> pd.DataFrame:

@@ -36,11 +36,17 @@ MISSING = frozenset(
         "#na",
     ]
 )
-_CURRENCY = r"(?:[$€£¥₹₩₽]|US\$|HK\$|USDT?|EUR|GBP|JPY|CNY|INR|Rs\.?)"
+_SIGNS = r"[$€£¥₹₩₽₺₫฿₪円元원]|US\$|HK\$|R\$|Rs\.?"
+_MONEYS = r"USDT?|EUR|GBP|JPY|CNY|INR|CHF|SEK|NOK|DKK|PLN|CZK|HUF|TRY|BRL|KRW|zł|Kč|Ft|kr\.?|TL"
+_CURRENCY = rf"(?:{_SIGNS}|{_MONEYS})"
+# In front, letters stand apart from a whole number: EUR1 is a code.
+_BEFORE = rf"(?:{_SIGNS}|(?:{_MONEYS})(?=\s|[\d.,'’]*[.,'’]\d))"
+# Behind a number that counts pieces.
+_PIECES = r"(?:Stk\.?|Stück|szt\.?|ks|db|pcs\.?|shares|titres|株|股|주)"
 _NUMBER = re.compile(
-    rf"(?P<open>\()?\s*(?P<sign>[+\-−])?\s*{_CURRENCY}?\s*(?P<sign2>[+\-−])?"
+    rf"(?P<open>\()?\s*(?P<sign>[+\-−])?\s*{_BEFORE}?\s*(?P<sign2>[+\-−])?"
     r"(?P<core>[\d.,'’ \u00a0\u202f]*\d[.,]?)(?P<exp>[eE][+\-]?\d+)?"
-    rf"\s*(?P<suffix>[KkMmBbTt]|Mio|Mrd|%|万|亿)?\s*{_CURRENCY}?\s*(?P<close>\))?"
+    rf"\s*(?P<suffix>[KkMmBbTt]|Mio|Mrd|%|万|亿)?\s*(?:{_CURRENCY}|{_PIECES})?\s*(?P<close>\))?"
 )
 _FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "mio": 1e6, "mrd": 1e9, "%": 0.01, "万": 1e4, "亿": 1e8}
 # Cells that show the style of a column as well as all do.
@@ -170,12 +176,23 @@ def figures_of(column: pd.Series, path: object, given: NumberStyle | None = None
     texts = column.astype("str")
     values, bad = to_numbers(texts, style_of(texts[column.notna()].drop_duplicates().head(_ENOUGH), path, given))
     if bad.any():
+        unit, numbers = _without_unit(texts[column.notna()])
+        if unit:
+            return figures_of(numbers.rename(str(column.name)), path, given).reindex(column.index)
         at = int(bad.argmax())
         named = " ".join(map(str, column.name)) if isinstance(column.name, tuple) else column.name
         raise InputError(
             f"{path}: row {at + 1}: column {str(named)!r} is {column.iloc[at]!r}, not numeric", "correct that cell"
         )
     return values
+
+
+def _without_unit(texts: pd.Series) -> tuple[str, pd.Series]:
+    """Return the one word of three letters or more behind all numbers, such as KGS, and them without it."""
+    parts = texts.str.strip().str.extract(r"^([+-]?[\d.,' ]*\d) ?([^\W\d_]{3,})\.?$")
+    units = parts[1].dropna().unique()
+    whole = len(units) == 1 and bool(parts[1].notna().all()) and str(units[0]).lower() not in _FACTORS
+    return (str(units[0]), parts[0]) if whole else ("", texts)
 
 
 def _strict(style: NumberStyle) -> re.Pattern[str]:

@@ -17,6 +17,9 @@ from market.reading.layout import TableLayout, cell_kind
 # +-----+-----+ of MySQL, ----+---- of PostgreSQL, ---- ---- of SQL Server, |:---|---:| of Markdown, #group of InfluxDB.
 _RULE = re.compile(r"\s*[|+]?[\s:]*-{2,}[-\s|+:=]*|#(?:group|datatype|default)[,;\t].*")
 _LOOKED_AT = 40
+_KNOWN = frozenset(word for ours in ("ts", *OHLCV) for word in ALIASES[ours])
+_WIDE = re.compile("[０-９]")
+_TO_PLAIN = str.maketrans("０１２３４５６７８９．／：－＋", "0123456789./:-+")
 _CODE = re.compile(r"(.+)\(([A-Z]{1,3})\)")
 _DATASTREAM = {"PO": "open", "PH": "high", "PL": "low", "P": "close", "UP": "unadjusted", "VO": "volume"}
 
@@ -48,6 +51,15 @@ def _all_of(source: IO[bytes]) -> bytes:
     return source.read()
 
 
+def with_plain_digits(source: IO[bytes] | Path, text: str, encoding: str) -> tuple[IO[bytes] | Path, str, str]:
+    """Return a text whose digits of full width, as Japanese and Chinese keyboards write them, are plain."""
+    if not _WIDE.search(text):
+        return source, text, encoding
+    data = source.read_bytes() if isinstance(source, Path) else _all_of(source)
+    whole = re.sub(r"(?<=[０-９])，(?=[０-９])", "", data.decode(encoding, errors="replace")).translate(_TO_PLAIN)
+    return io.BytesIO(whole.encode()), whole[: len(text)], "utf-8"
+
+
 def without_units(
     source: IO[bytes] | Path, layout: TableLayout, encoding: str, notes: list[str]
 ) -> tuple[IO[bytes] | Path, TableLayout]:
@@ -55,19 +67,29 @@ def without_units(
     if not layout.header or len(layout.rows) < 2:
         return source, layout
     row = layout.rows[0]
-    named = _named_by_codes(layout.header, row)
+    named = _named_by_codes(layout.header, row) or _names_again(layout.header, row)
     if not named and not _are_units(layout.header, row):
         return source, layout
     data = source.read_bytes() if isinstance(source, Path) else _all_of(source)
     lines = data.decode(encoding, errors="replace").splitlines()
     del lines[layout.skip + 1]
-    notes.append(f"left out a row of {'codes' if named else 'units'}: {', '.join(filter(str.strip, row))[:60]}")
+    notes.append(f"left out a row of {'names' if named else 'units'}: {', '.join(filter(str.strip, row))[:60]}")
     named = named or tuple(
         f"{name} ({unit.strip('()[] ')})" if scale_of(f"x ({unit.strip('()[] ')})") != 1 else name
         for name, unit in zip(layout.header, row, strict=True)
     )
     raw = ("\n".join(lines) + "\n").encode("utf-8" if encoding.startswith("utf-16") else encoding, errors="replace")
     return io.BytesIO(raw), replace(layout, header=named, rows=layout.rows[1:])
+
+
+def _names_again(header: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:
+    """Return of two rows of names, in two languages, the one of which more words are known; nothing for one row."""
+    if len(header) != len(row) or any(cell_kind(cell) in ("number", "time") for cell in row):
+        return ()
+    known = [sum(plain_name(cell) in _KNOWN for cell in cells) for cells in (header, row)]
+    if known[1] < 4 or not all(map(str.strip, row)) or len(set(row)) < len(row) or len(set(header)) < len(header):
+        return ()
+    return tuple(row if known[1] > known[0] else header)
 
 
 def _named_by_codes(header: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:

@@ -27,8 +27,9 @@ from market.reading.numbers import (
     style_of,
     to_numbers,
 )
-from market.reading.odd_lines import names_with_assets, without_rules, without_units
+from market.reading.odd_lines import names_with_assets, with_plain_digits, without_rules, without_units
 from market.reading.recipe import Recipe, by_rows, recipe_named
+from market.reading.sections import in_one_part, parts_beside, stacked
 
 _HEAD = 1 << 17
 _FIRST = 100
@@ -56,25 +57,33 @@ def read_text(path: Path, kind: str, reading: FileConventions) -> ReadTable:
     text = head.decode(encoding, errors="strict" if len(head) < _HEAD else "ignore")
     if len(head) >= _HEAD:
         text = text[: text.rfind("\n") + 1] or text
-    source, text, encoding = without_rules(source, text, encoding)
+    source, text, encoding = with_plain_digits(*without_rules(source, text, encoding))
     layout = layout_of(text.lstrip("\ufeff"), len(head) < _HEAD, form, path)
     notes = _layout_notes(layout, encoding, reading)
     source, layout = without_units(source, layout, encoding, notes)
+    two_headers = bool(layout.header) and _two_headers([layout.header, *layout.rows])
+    if not two_headers:
+        source, layout = in_one_part(source, layout, encoding, notes)
+    beside = parts_beside(text, layout)
     recipe = recipe_named(reading.recipe) if reading.recipe else None
     names, recipe = _names(layout, recipe, reading, path)
-    if layout.header and not reading.text.names:
+    if layout.header and not reading.text.names and not beside:
         names = names_with_assets(text, layout) or names
     if not layout.header:
         notes.append(f"no header: columns are taken for {', '.join(names)}")
-    if layout.header and _two_headers([layout.header, *layout.rows]):
+    if two_headers:
         return ReadTable(_read_two_headers(source, layout.skip, encoding, layout.sep, path), tuple(notes))
     tail = _ends(source)[1]
     below, first = unquoted_tail(tail.decode(encoding, errors="ignore"), layout)
     if below:
         source = _without_last(source, below)
         notes.append(f"left out {below} lines below the table: {first[:60]!r}")
-    how = _How(source, encoding, layout, names, _text_columns(names, layout, reading), path)
+    # Blanks behind separators are looked for only where some are: that takes a fifth of all the time.
+    blanks = layout.sep + " " in text
+    how = _How(source, encoding, layout, names, _text_columns(names, layout, reading), path, blanks)
     frame = _read_cells(how, reading, notes)
+    if beside:
+        return ReadTable(stacked(frame, layout, beside), tuple(notes))
     ends = tail.decode(encoding, errors="ignore")
     if not below and len(frame) > 2 and _is_cut(ends, layout):
         frame = frame.iloc[:-1]
@@ -206,6 +215,7 @@ class _How:
     names: tuple[str, ...]
     texts: frozenset[str]
     path: Path
+    blanks: bool
 
     def read(self, *, as_text: bool, decimal: str = ".", texts: frozenset[str] = frozenset()) -> pd.DataFrame:
         if not isinstance(self.source, Path):
@@ -215,7 +225,8 @@ class _How:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame: pd.DataFrame = pd.read_csv(
                 self.source, sep=self.layout.sep, skiprows=self.layout.skip, header=0 if self.layout.header else None,
-                names=list(self.names), index_col=False, dtype=kinds, encoding=self.encoding, skipinitialspace=True,
+                names=list(self.names), index_col=False, dtype=kinds, encoding=self.encoding,
+                skipinitialspace=self.blanks,
                 keep_default_na=not as_text, na_filter=not as_text, low_memory=False, decimal=decimal,
             )  # fmt: skip
         return frame

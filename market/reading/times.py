@@ -12,6 +12,7 @@ import pandas as pd
 
 from market.errors import InputError
 from market.reading.conventions import TimeForm
+from market.reading.counted_days import from_counts, likely_formats
 from market.reading.date_texts import read_texts
 from market.reading.zones import localized, named_zone
 
@@ -20,7 +21,7 @@ FIRST, _EARLIEST = np.datetime64("1980-01-01"), np.datetime64("1800-01-01")
 _DAY_NS = 86_400_000_000_000
 # Days that Matlab's numbers of days are ahead of Excel's.
 _MATLAB = 693_960
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z| ?UTC|[+-]\d{2}:?\d{2})?)?")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ](?:[01]\d|2[0-3]):\d{2}(:\d{2}([.,]\d+)?)?(Z| ?UTC|[+-]\d{2}:?\d{2})?)?")
 # Nanoseconds in one, and what the unit is called, longest first.
 _UNITS = ((1_000_000_000, "seconds"), (1_000_000, "milliseconds"), (1_000, "microseconds"), (1, "nanoseconds"))
 # Digits of a date written as a number, how it is read, and an example.
@@ -75,7 +76,9 @@ def _parsed(column: pd.Series, path: Path, zone: str, form: TimeForm, tell: Call
         return _numbers(column, path, zone, tell)
     if pd.api.types.is_numeric_dtype(column):
         # 240131 or 2024031, by a format that was given.
-        column = _as_text(_known(column)).reindex(column.index)
+        digits = _as_text(_known(column))
+        # 01022020 lost its zero where it was read as a number.
+        column = digits.str.zfill(int(digits.str.len().max() or 0)).reindex(column.index)
     if form.date_format is None and len(column) and _ISO.fullmatch(str(column.iloc[0])):
         # Most files: nothing is looked at twice.
         quick = _iso(column, zone)
@@ -171,7 +174,7 @@ def _date_digits(known: pd.Series) -> int:
 
     20240131 is a date: read as seconds, the whole file would lie in 1970. 201801020930 could be milliseconds of 1976.
     """
-    if not len(known) or not (known > 0).all() or not (known % 1 == 0).all():
+    if not len(known) or known.min() <= 0:
         return 0
     low, high = int(known.min()), int(known.max())
     digits = len(str(low))
@@ -179,6 +182,7 @@ def _date_digits(known: pd.Series) -> int:
         digits not in _DATE_DIGITS
         or len(str(high)) != digits
         or not 1800 <= int(str(low)[:4]) <= int(str(high)[:4]) <= 2100
+        or not (known % 1 == 0).all()
     ):
         return 0
     days = pd.to_datetime(_as_text(known), format=_DATE_DIGITS[digits], errors="coerce")
@@ -227,6 +231,9 @@ def _numbers(column: pd.Series, path: Path, zone: str, tell: Callable[[str], Non
         kind = "Matlab" if matlab else "Excel"
         tell(f"times such as {known.iloc[0]:.10g} are read as days of {kind}: {str(read.iloc[0])[:19]}")
         return localized(read, zone or "UTC").astype("datetime64[ns, UTC]").reindex(column.index)
+    counted_since = from_counts(known, newest_allowed(), tell)
+    if counted_since is not None:
+        return localized(counted_since, zone or "UTC").astype("datetime64[ns, UTC]").reindex(column.index)
     numbers = column.astype(np.float64).replace([np.inf, -np.inf], np.nan)
     factors = _factors(numbers.fillna(1e9).to_numpy())
     odd = np.flatnonzero(factors == 0)
@@ -254,9 +261,11 @@ def _no_epoch(column: pd.Series, row: int, known: pd.Series, path: Path) -> Inpu
     top = float(known.max())
     if (known >= 0).all() and top < 86_400_000 and (known % 1 == 0).all() and top > 2100:
         unit = "milliseconds" if top > 240_000 else "seconds, or hours and minutes,"
+        forms = likely_formats(known, newest_allowed())
+        ways = " or ".join(f"--date-format {one}" for one in forms) or "--date-format, such as %y%m%d,"
         return InputError(
             f"{path}: row {row + 1}: {value:.0f} is a time of day ({unit} since midnight) without a date",
-            "say --date-format, such as %y%m%d, if it is a date; else put a column of dates into the file",
+            f"say {ways} if it is a date; else put a column of dates into the file",
         )
     readings = []
     for factor, name in _UNITS[:2]:

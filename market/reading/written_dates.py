@@ -33,8 +33,23 @@ _WORD = re.compile(r"[^\W\d_]{3,12}\.?")
 _DAY_OF_WEEK = re.compile(
     r"(?<=[\d日])(?:[,，\s]+|[,，\s]*周|[,，\s]*星期|\s*[(（])[一二三四五六日月火水木金土][)）]?$"
 )
+# Before noon and after it, where Korean, Chinese and Japanese say so: in front of the time of day.
+_HALF_DAY = re.compile(r"(오전|上午|午前|오후|下午|午後) ?(\d{1,2}:\d\d(?::\d\d)?)")
+_BEFORE_NOON = ("오전", "上午", "午前")
+# Of Japan's eras, the year before the first.
+_ERAS = {"令和": 2018, "平成": 1988, "昭和": 1925, "R": 2018, "H": 1988, "S": 1925}
+_ERA = re.compile(r"(令和|平成|昭和|[RHS])(\d{1,2}|元)(?:年|[./-])(\d{1,2})(?:月|[./-])(\d{1,2})日?")
 _CHANGES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # 2020- 02- 03
+    # Mo, 20.01.2020 and lun. 20/01/2020: days of the week in six languages
+    (
+        re.compile(
+            r"^(?:mo|di|mi|do|fr|sa|so|lun|mar|mer|mi[eé]|jue|jeu|ven|vie|s[aá]b|sam|dom|dim|seg|ter|qua|qui|sex|gio"
+            r"|ma|wo|vr|za|zo)[a-zçéáìß-]*\.?,? +(?=\d{1,4}[-/.]\d)", re.I),
+        "",
+    ),
+    # 2020년 1월 20일
+    (re.compile(r"^(\d{4})년 ?(\d{1,2})월 ?(\d{1,2})일"), r"\1-\2-\3"),
+    # 2020- 02- 03, 20. 1. 2020
     (re.compile(r"(?<=\d)([-/.]) +(?=\d)"), r"\1"),
     # 2020.02.03D09:30:00.000000000, of kdb+
     (re.compile(r"^(\d{4})\.(\d\d)\.(\d\d)D(?=\d)"), r"\1-\2-\3 "),
@@ -48,10 +63,35 @@ _CHANGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(\d{1,2})(?:st|nd|rd|th|º|er)\b"), r"\1"),
 )  # fmt: skip
 _DAY_AND_CLOCK = r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?"
+_NUMERIC_DAY = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
+_DIGITS = {"一": "1", "二": "2", "三": "3", "四": "4"}
 _PERIODS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     # Of a span its begin: 2020-01-06/2020-01-12 of pandas, {2020-01-06 09:30:00, …} of Spark, [2020-01-06, …).
     (re.compile(rf"[{{(\[]?({_DAY_AND_CLOCK})(?:/|, ?)(?:{_DAY_AND_CLOCK})[}})\]]?"), lambda hit: hit[1]),
-    (re.compile(r"(\d{4})[- ]?M(\d{1,2})"), lambda hit: f"{hit[1]}-{int(hit[2]):02d}-01"),
+    # 20.01.2020 09:00 - 20.01.2020 10:00, of markets of power.
+    (
+        re.compile(rf"({_NUMERIC_DAY} \d\d:\d\d(?::\d\d)?) ?[-–] ?{_NUMERIC_DAY} \d\d:\d\d(?::\d\d)?"),
+        lambda hit: hit[1],
+    ),
+    (re.compile(r"(\d{4})(?:[- ]?M|年 ?|년 ?)(\d{1,2})[月월]?"), lambda hit: f"{hit[1]}-{int(hit[2]):02d}-01"),
+    # 1T20, T1 2020, 1. Quartal 2020, 2020年第1季度: quarters in French, Spanish, Portuguese, German and Chinese.
+    (re.compile(r"([1-4])[T][-/ ]?(\d{4}|\d\d)"), lambda hit: _of_quarter(hit[2], hit[1])),
+    (re.compile(r"T([1-4])[-/ ](\d{4})"), lambda hit: _of_quarter(hit[2], hit[1])),
+    (re.compile(r"(\d{4})[- ]?T([1-4])"), lambda hit: _of_quarter(hit[1], hit[2])),
+    (
+        re.compile(r"([1-4])(?:\.|er|e|º)? ?(?:Quartal|Trim\w*\.?)(?: de)? (\d{4})", re.I),
+        lambda hit: _of_quarter(hit[2], hit[1]),
+    ),
+    (
+        re.compile(r"(\d{4}) ?年 ?第? ?([1-4一二三四]) ?季度?"),
+        lambda hit: _of_quarter(hit[1], _DIGITS.get(hit[2], hit[2])),
+    ),
+    # KW 04/2020, Week 4, 2020, W04 2020; 2020 KW 04, 2020年第4周
+    (
+        re.compile(r"(?:KW|Week|Wk|W|S|Sem\.?) ?(\d{1,2})[-/, ]+(\d{4})", re.I),
+        lambda hit: _of_week(hit[2], hit[1], "1"),
+    ),
+    (re.compile(r"(\d{4})[-/, ]*(?:KW|Week|Wk|年第) ?(\d{1,2})周?", re.I), lambda hit: _of_week(hit[1], hit[2], "1")),
     (re.compile(r"(\d{4})[- ]?Q([1-4])"), lambda hit: f"{hit[1]}-{3 * int(hit[2]) - 2:02d}-01"),
     (re.compile(r"Q([1-4])[-/ ]?(\d{4})"), lambda hit: f"{hit[2]}-{3 * int(hit[1]) - 2:02d}-01"),
     (re.compile(r"([1-4])Q[-/' ]?(\d{4}|\d\d)"), lambda hit: _of_quarter(hit[2], hit[1])),
@@ -65,6 +105,11 @@ _PERIODS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
 )
 # Years since 1911, of Taiwan: three digits, which no other date has.
 _REPUBLIC = re.compile(r"(1\d\d)([-/.])(\d{1,2})\2(\d{1,2})")
+# Years of the Buddhist era, of Thailand: 543 more; and of Iran, whose months are others.
+_BUDDHIST = re.compile(
+    r"(?:\d{1,2}[-/. ](?:\d{1,2}|[A-Za-z]{3,9})[-/. ])?(25\d\d)(?:[-/.]\d{1,2}[-/.]\d{1,2})?(?: \d.*)?"
+)
+_IRANIAN = re.compile(r"1[34]\d\d([-/.])(0?[1-9]|1[0-2])\1(0?[1-9]|[12]\d|3[01])(?: \d.*)?")
 _FISCAL = re.compile(r"FY'? ?(\d{4}|\d\d)([- ]?[QH]\d)?|[QH]\d[- ]?FY'? ?(\d{4}|\d\d)")
 _SAMPLE = 50
 
@@ -88,6 +133,18 @@ def usual_forms(texts: pd.Series, tell: Callable[[str], None]) -> pd.Series:
             f"{sample[0]!r} is of a fiscal year, whose first month the file does not say",
             "write dates into the file, such as the first day of each period",
         )
+    if all(_IRANIAN.fullmatch(one) for one in sample):
+        raise InputError(
+            f"{sample[0]!r} is of Iran's calendar, which is not read", "write dates such as 2024-01-31 into the file"
+        )
+    if all(_BUDDHIST.fullmatch(one) for one in sample):
+        texts = texts.map(lambda one: _BUDDHIST.sub(_since_buddha, str(one)), na_action="ignore")
+        tell(f"years are counted from 543 before ours: {sample[0]} is {texts.dropna().iloc[0]}")
+        return texts
+    if all(_ERA.fullmatch(one) for one in sample):
+        texts = texts.map(lambda one: _ERA.sub(_of_era, str(one)), na_action="ignore")
+        tell(f"years are of Japan's eras: {sample[0]} is {texts.dropna().iloc[0]}")
+        return texts
     if all(_REPUBLIC.fullmatch(one) for one in sample):
         texts = texts.map(lambda one: _REPUBLIC.sub(_since_1911, str(one)), na_action="ignore")
         tell(f"years are counted from 1911: {sample[0]} is {texts.dropna().iloc[0]}")
@@ -130,7 +187,17 @@ def _since_1911(hit: re.Match[str]) -> str:
     return f"{int(hit[1]) + 1911}-{int(hit[3]):02d}-{int(hit[4]):02d}"
 
 
+def _since_buddha(hit: re.Match[str]) -> str:
+    return hit[0].replace(hit[1], str(int(hit[1]) - 543), 1)
+
+
+def _of_era(hit: re.Match[str]) -> str:
+    year = _ERAS[hit[1]] + (1 if hit[2] == "元" else int(hit[2]))
+    return f"{year}-{int(hit[3]):02d}-{int(hit[4]):02d}"
+
+
 def _plain(text: str) -> str:
+    text = _HALF_DAY.sub(lambda hit: f"{hit[2]} {'AM' if hit[1] in _BEFORE_NOON else 'PM'}", text)
     for shape, form in _CHANGES:
         text = shape.sub(form, text)
     return _in_english(_DAY_OF_WEEK.sub("", text))

@@ -27,22 +27,30 @@ def zone_beside(frame: pd.DataFrame, called: str) -> str:
     """Return the zone in the name of the column of times, "Time (EET)", or in a column that names one; else nothing."""
     hit = re.search(r"[(\[]([A-Za-z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+)[)\]]", called)
     word = hit[1] if hit is not None else ""
+    if re.fullmatch(r"[A-Z]{3,4}/[A-Z]{3,5}", word):
+        # CET/CEST: with summer time.
+        word = word.split("/")[0]
     if word.upper() in _SUMMER:
         return _SUMMER[word.upper()]
     if word.upper() in ("EST", "PST", "MST") or word.upper() in _SEVERAL:
         raise InputError(
             f"is {called!r} {word} all year, or with summer time?", f"say --tz {word}, or such as --tz America/New_York"
         )
-    if word.upper() in _HOURS or "/" in word:
+    if word.upper() in _HOURS or (word and "/" in word and _is_zone(word)):
         return word
     column = next((c for c in frame.columns if str(c).strip().lower() in _ZONE_NAMES), None)
     names = list(frame[column].dropna().unique()) if column is not None else []
     if len(names) != 1:
         return ""
+    return str(names[0]) if _is_zone(str(names[0])) else ""
+
+
+def _is_zone(name: str) -> bool:
     try:
-        return ZoneInfo(str(names[0])).key
+        ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ""
+        return False
+    return True
 
 
 def named_zone(text: str) -> str:
