@@ -18,7 +18,7 @@ _ADV_NS = 8.0
 _PLAIN_POWERS, _PRODUCT_NS = (0.5, 1.0, 2.0, 3.0), 1.5
 _BYTES = 8
 # What a node costs beside its cells: seen on small panels alone.
-_SECONDS_A_NODE = 2.5e-6
+_SECONDS_A_NODE = 1.5e-5
 # Cells (rows x assets) of a piece: 256 KiB of float64; a handful of them fit a core's caches (benchmarks.engine).
 PIECE_CELLS = 32_768
 _LEAST_ROWS = 8

@@ -69,19 +69,22 @@ def levels_of(module: ast.Module) -> dict[float, str]:
     What contradicts itself is left out, and refused where it is used.
     """
     uses: dict[float, bool] = {}
-    bodies = {node.name: node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)}
-    parents = {child: node for node in ast.walk(module) for child in ast.iter_child_nodes(node)}
-    named = {node.targets[0].id: node.value for node in ast.walk(module)
+    nodes = list(ast.walk(module))
+    bodies = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
+    parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
+    named = {node.value: node.targets[0].id for node in nodes
              if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}  # fmt: skip
-    for node in ast.walk(module):
+    loads: dict[str, list[ast.AST]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            loads.setdefault(node.id, []).append(node)
+    for node in nodes:
         number = _number(node)
         if number is None:
             continue
-        starts: list[ast.AST] = [node]
-        names = {name for name, value in named.items() if value is _top(node, parents)}
-        starts += [one for one in ast.walk(module)
-                   if isinstance(one, ast.Name) and one.id in names and isinstance(one.ctx, ast.Load)]  # fmt: skip
-        said = {word for start in starts for word in _chain(start, parents, bodies)}
+        groups = _top(node, parents)
+        name = named.get(groups, "") if isinstance(groups, ast.expr) else ""
+        said = {word for start in (node, *loads.get(name, ())) for word in _chain(start, parents, bodies)}
         uses[number] = uses.get(number, False) or bool(said & _ALONG_TIME)
     return _labelled(module) or _decided(uses)
 

@@ -77,7 +77,10 @@ def read_python(text: str, limits: Limits, notes: list[str]) -> Raw:
         raise Fault("syntax", f"{line}not valid Python: {error.msg}", "check parentheses and indentation") from error
     except (ValueError, MemoryError, RecursionError) as error:
         raise Fault("syntax", "not Python that can be read", "say it flatter, without control characters") from error
-    return StatementReader(Places(text, dedented), notes).module(module)
+    reader = StatementReader(Places(text, dedented), notes)
+    # Most texts name no level, and need no walk more.
+    reader.levels = levels_of(module) if "level" in source else {}
+    return reader.module(module)
 
 
 def _bounded(text: str) -> None:
@@ -112,7 +115,6 @@ class StatementReader(AssigningReader):
 
     def module(self, module: ast.Module) -> Raw:
         """Return the tree of a whole text."""
-        self.levels = levels_of(module)
         body = self.objects(module.body)
         functions = [node for node in body if isinstance(node, ast.FunctionDef)]
         value: Value | None

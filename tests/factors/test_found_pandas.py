@@ -52,8 +52,8 @@ def given_to(kind: str, panel: Panel) -> dict[str, object]:
         frame = pd.DataFrame({**labels, **{name: panel[name].T.ravel() for name in COLUMNS}})
         return {"df": frame, "data": frame}
     if kind in ("dates_first", "assets_first"):
-        labels = pd.MultiIndex.from_product([range(BARS), range(ASSETS)], names=["date", "symbol"])
-        frame = pd.DataFrame({name: panel[name].ravel() for name in COLUMNS}, index=labels)
+        rows = pd.MultiIndex.from_product([range(BARS), range(ASSETS)], names=["date", "symbol"])
+        frame = pd.DataFrame({name: panel[name].ravel() for name in COLUMNS}, index=rows)
         frame = frame if kind == "dates_first" else frame.swaplevel().sort_index()
         return {"df": frame, "data": frame}
     if kind == "asset":
