@@ -13,11 +13,11 @@ from agent.knowledge.database.direct_connection import direct
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.tables.packed_returns import (
     coded,
-    is_fingerprint,
     likeness,
     near_likenesses,
     pack,
     plain,
+    read_fingerprint,
     unpacked,
 )
 from market.panel import FloatArray
@@ -38,7 +38,7 @@ def test_what_is_coded_is_read_back_to_the_bit(length: int) -> None:
         assert plain(stored) == packed
         assert len(stored) <= len(packed)
         assert (len(stored) % 2 == 1) == (stored != packed)
-        assert is_fingerprint(stored) == (length > 0)
+        assert (read_fingerprint(stored) is not None) == (length > 0)
     if length == 512:
         assert len(coded(pack(drawn(rng, length, 50.0)))) < 0.9 * 2 * length
 
@@ -47,7 +47,7 @@ def test_a_damaged_fingerprint_is_none() -> None:
     stored = coded(pack(drawn(np.random.default_rng(0))))
     assert len(stored) % 2
     for damaged in (stored[:-2], stored[:101], b"\xff" + stored[1:], b"\xff" * 7, None, "text"):
-        assert not is_fingerprint(damaged)
+        assert read_fingerprint(damaged) is None
 
 
 def test_equal_returns_are_found_whatever_the_last_digits_are_and_others_are_not() -> None:
