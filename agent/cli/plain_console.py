@@ -21,5 +21,7 @@ class PlainConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Clean what comes ready-made, too."""
-        for text, style, control in super().render(renderable, options):
-            yield Segment(text if control else printable(text), style, control)
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else printable(segment.text)
+            # Most are clean, and a table's pass here once for each thing that they are in.
+            yield segment if text == segment.text else Segment(text, segment.style)

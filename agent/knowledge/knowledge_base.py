@@ -232,10 +232,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         with self._asking_directly() as connection:
             panels = (panel_id,) if covered >= 1.0 else datasets.related_ids(connection, panel_id, covered=covered)
             number = attempts.scored_twin(connection, expression.id, print_, panels, until)
-        if number is None:
-            return None
-        with self._reading() as session:
-            return load_attempts(session, [number])[0]
+            return None if number is None else load_attempts(connection, [number])[0]
 
     def evaluated(
         self, factor_id: str, panel_id: str, *, rules: str | None = None, code: str | None = None

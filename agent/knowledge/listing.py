@@ -61,16 +61,22 @@ _LIBRARY = Columns(
 def read_rows(ask: Ask, columns: Columns, rest: str, given: Mapping[str, object] | None = None) -> list[Any]:
     """Return rows by the names of their columns, as the functions of `convert` read them."""
     found = []
+    # Most rows of a page hold the same short documents (no parents, no claims): each text is read once, and nobody
+    # changes what is read.
+    texts: dict[str, Any] = {}
     # Quoted: `end` is a word of SQL.
     named = ", ".join(f'"{name}"' for name in columns.names)
     for row in ask(f"SELECT {named} FROM {columns.table} {rest}", given or {}):
         values = dict(zip(columns.names, row, strict=True))
         for name in columns.documents:
             # A driver of PostgreSQL hands over JSON already read.
-            if isinstance(values[name], str):
-                values[name] = json.loads(values[name])
-            elif isinstance(values[name], bytes):
-                values[name] = StoredDocument(values[name])
+            stored = values[name]
+            if isinstance(stored, str):
+                if stored not in texts:
+                    texts[stored] = json.loads(stored)
+                values[name] = texts[stored]
+            elif isinstance(stored, bytes):
+                values[name] = StoredDocument(stored)
         found.append(SimpleNamespace(**values))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,16 @@ def stored_returns(knowledge: Handle, panel_ids: Sequence[str], numbers: Sequenc
     with knowledge.lend() as connection:
         for attempt_id, cluster, packed in _rows(connection, list(panel_ids), numbers):
             clusters[attempt_id] = cluster
-            fingerprints[attempt_id] = unpacked(bytes(packed))
+            fingerprints[attempt_id] = _remembered(bytes(packed))
     return StoredReturns(clusters, fingerprints)
+
+
+@lru_cache(maxsize=4_096)
+def _remembered(packed: bytes) -> NDArray[np.float32]:
+    """Return a fingerprint, which nobody may change: a round asks three times for those that it recalls."""
+    found = unpacked(packed)
+    found.flags.writeable = False
+    return found
 
 
 def _rows(connection: Connection, panels: list[str], numbers: Sequence[int] | None) -> Iterator[tuple[int, int, bytes]]:

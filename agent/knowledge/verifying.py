@@ -21,10 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.database.direct_connection import direct
 from agent.knowledge.file_query import open_read_only
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.listing import TAG, Ask, list_numbered
-from agent.knowledge.packed_json import whole
+from agent.knowledge.packed_json import DocumentChecker
 from agent.knowledge.records import AttemptRecord, request_hash
 from agent.knowledge.tables import effective_trials, packed_returns, tallies
 from agent.knowledge.tables.attempts import ask_of
@@ -93,7 +94,7 @@ def _attempts_faults(knowledge: KnowledgeBase, show: Show) -> list[str]:
     faults: list[str] = []
     after = done = parents = 0
     unreadable = False
-    with knowledge._reading() as session:
+    with knowledge._reading() as session, closing(DocumentChecker()) as checker:
         ask = ask_of(session)
         while True:
             rows = ask("SELECT id FROM attempts WHERE id > :after ORDER BY id LIMIT :most", _page(after))
@@ -102,11 +103,11 @@ def _attempts_faults(knowledge: KnowledgeBase, show: Show) -> list[str]:
                 break
             try:
                 for attempt in list_numbered(ask, numbers):
-                    faults += _attempt_faults(attempt)
+                    faults += _attempt_faults(attempt, checker)
                     parents += len(set(attempt.parent_ids))
             except UNREADABLE:
                 unreadable = True
-                faults += _one_by_one(ask, numbers)
+                faults += _one_by_one(ask, numbers, checker)
             after = numbers[-1]
             done += len(numbers)
             show("attempts", done)
@@ -120,7 +121,7 @@ def _page(after: int) -> dict[str, object]:
     return {"after": after, "most": _PAGE}
 
 
-def _one_by_one(ask: Ask, numbers: list[int]) -> list[str]:
+def _one_by_one(ask: Ask, numbers: list[int], checker: DocumentChecker) -> list[str]:
     faults: list[str] = []
     for number in numbers:
         try:
@@ -128,17 +129,16 @@ def _one_by_one(ask: Ask, numbers: list[int]) -> list[str]:
             if not found:
                 faults.append(f"attempt {number}: it is listed, and cannot be found")
             for attempt in found:
-                faults += _attempt_faults(attempt)
+                faults += _attempt_faults(attempt, checker)
         except UNREADABLE as error:
             faults.append(f"attempt {number} cannot be read: {_said(error)}")
     return faults
 
 
-def _attempt_faults(attempt: AttemptRecord) -> list[str]:
+def _attempt_faults(attempt: AttemptRecord, checker: DocumentChecker) -> list[str]:
     if attempt.evaluation is not None:
         # Each is unpacked: a checksum tells whether it is what was stored.
-        whole(attempt.evaluation.scorecard_document)
-        whole(attempt.evaluation.evidence_document)
+        checker.check(attempt.evaluation.scorecard_document, attempt.evaluation.evidence_document)
     if attempt.canonical is None or attempt.factor_id is None:
         return []
     is_ = f"{TAG}{hashlib.sha256(attempt.canonical.encode('utf-8', 'replace')).hexdigest()[:16]}"
@@ -201,9 +201,10 @@ def _cluster_faults(session: Session, panel_id: str, show: Show) -> Iterator[str
         return
     unreadable = []
     for number, packed, likeness in session.connection().execute(_FINGERPRINTS, {"panel": panel_id}):
-        if not packed_returns.is_fingerprint(packed):
+        print_ = packed_returns.read_fingerprint(packed)
+        if print_ is None:
             unreadable.append(number)
-        elif likeness not in packed_returns.near_likenesses(packed_returns.unpacked(bytes(packed))):
+        elif likeness not in packed_returns.near_likenesses(print_):
             yield f"attempt {number}: copies of its returns are not found under the number that is kept ({likeness})"
     if unreadable:
         # What is grouped with such a one says nothing.
@@ -222,23 +223,23 @@ def _sampled_clusters(session: Session, panel_id: str, count: int, show: Show) -
     A fingerprint that is damaged is named, and nothing is compared with it.
     """
     leaders = [
-        (row[0], row[1], packed_returns.unpacked(bytes(row[2])))
-        for row in session.execute(_LEADERS, {"panel": panel_id})
-        if packed_returns.is_fingerprint(row[2])
+        (row[0], row[1], print_)
+        for row in direct(session).execute(_LEADERS, {"panel": panel_id})
+        if (print_ := packed_returns.read_fingerprint(row[2])) is not None
     ]
     first = {number: print_ for number, _, print_ in leaders}
     by_size = {
         n: _Leaders([row for row in leaders if len(row[2]) == n]) for n in sorted({len(row[2]) for row in leaders})
     }
     every = max(1, count // _SAMPLED)
-    rows = session.connection().execution_options(yield_per=_PAGE).execute(_MEMBERS, {"panel": panel_id})
+    rows = direct(session).execute(_MEMBERS, {"panel": panel_id}, execution_options={"yield_per": _PAGE})
     for done, (number, seq, cluster, packed) in enumerate(rows):
         if done % 10_000 == 0:
             show("effective trials", done)
-        if not packed_returns.is_fingerprint(packed):
+        print_, known = packed_returns.read_fingerprint(packed), first.get(cluster)
+        if print_ is None:
             yield f"attempt {number}: the fingerprint of its returns is damaged"
             continue
-        print_, known = packed_returns.unpacked(bytes(packed)), first.get(cluster)
         if known is None or len(known) != len(print_):
             yield f"attempt {number}: its cluster is kept as attempt {cluster}, which begins none"
             continue

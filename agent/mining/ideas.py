@@ -109,7 +109,7 @@ def _alike(one: set[int], other: set[int]) -> bool:
     return len(one & other) >= _ALIKE * len(one | other)
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=8_192)
 def idea_words(text: str) -> frozenset[str]:
     """Return the operators and fields of a factor; what only joins or ranks is none."""
     called = set(_CALL.findall(text))

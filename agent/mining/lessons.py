@@ -98,12 +98,15 @@ def _firsts(ideas: Sequence[Idea]) -> tuple[int, ...]:
 def _ingredients(ideas: Sequence[Idea]) -> list[_Compared]:
     """Compare the net scores of ideas with an ingredient and without it."""
     found = []
+    scored = [(idea, idea.first.id, idea.score) for idea in ideas]
     for one in ingredients(ideas):
-        inside = [idea for idea in ideas if idea.first.id in one.ideas]
-        others = [idea for idea in ideas if idea.first.id not in one.ideas]
-        if min(len(inside), len(others)) >= LEAST:
-            difference = two_groups([i.score for i in inside], [i.score for i in others])
-            found.append(_Compared(one, difference, tuple(inside)))
+        # An idea is named by its first attempt, so this many are inside.
+        if min(len(one.ideas), len(ideas) - len(one.ideas)) < LEAST:
+            continue
+        inside = [idea for idea, first, _ in scored if first in one.ideas]
+        with_it = [score for _, first, score in scored if first in one.ideas]
+        without = [score for _, first, score in scored if first not in one.ideas]
+        found.append(_Compared(one, two_groups(with_it, without), tuple(inside)))
     return found
 
 

@@ -71,7 +71,8 @@ def example_of(attempt: AttemptRecord, added: float | None = None, *, validated:
     )
 
 
-@lru_cache(maxsize=100_000)
+# More than a round recalls; without a bound that counts, a long search would grow by all that it tried.
+@lru_cache(maxsize=4_096)
 def _parts(text: str) -> tuple[str, ...]:
     """Return the texts of the parts of a factor, the largest first; of what cannot be read, none."""
     read = parse(text, dialect="native", fields=set(_WORD.findall(text)))

@@ -16,6 +16,9 @@ MAX_TEXT = 4000
 
 def printable(text: str) -> str:
     """Return `text` with what no page can hold, and what would command a terminal, replaced by U+FFFD."""
+    # Nearly all that is shown: a table asks for each piece of each cell.
+    if text.isascii() and text.isprintable():
+        return text
     return UNSHOWABLE.sub("\ufffd", text.replace("\r\n", "\n"))
 
 

@@ -13,11 +13,11 @@ from agent.knowledge.database.direct_connection import direct
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.tables.packed_returns import (
     coded,
-    is_fingerprint,
     likeness,
     near_likenesses,
     pack,
     plain,
+    read_fingerprint,
     recorded,
     unpacked,
 )
@@ -42,7 +42,7 @@ def test_what_is_coded_is_read_back_to_the_bit(length: int) -> None:
             assert plain(stored) == one
             assert len(stored) <= len(one)
             assert (len(stored) % 2 == 1) == (stored != one)
-            assert is_fingerprint(stored) == (length > 0)
+            assert (read_fingerprint(stored) is not None) == (length > 0)
     if length == 512:
         assert len(coded(pack(drawn(rng, length, 50.0)))) < 0.9 * 2 * length
         assert len(coded(recorded(drawn(rng, length, 50.0)))) < 0.44 * 2 * length
@@ -72,8 +72,8 @@ def test_a_damaged_fingerprint_is_none() -> None:
     kept = coded(recorded(drawn(np.random.default_rng(0))))
     cut = [one[:end] for one in (stored, kept) for end in (-2, 101, 1)]
     for damaged in (*cut, *(bytes([k]) + one[1:] for one in (stored, kept) for k in (7, 15, 255)), b"\xff" * 7):
-        assert damaged in (stored, kept) or not is_fingerprint(damaged)
-    assert not any(map(is_fingerprint, (None, "text")))
+        assert damaged in (stored, kept) or read_fingerprint(damaged) is None
+    assert all(read_fingerprint(one) is None for one in (None, "text"))
 
 
 def test_equal_returns_are_found_whatever_the_last_digits_are_and_others_are_not() -> None:

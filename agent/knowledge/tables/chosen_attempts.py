@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from agent.knowledge.listing import Ask, listed
 
-# Up to this many attempts on the data, all are recalled.
-WHOLE = 2_000
+# Up to this many attempts on the data, all are recalled: as many as are chosen of more, so that the rounds of a long
+# search cost the same from there on.
+WHOLE = 1_000
 _NEWEST, _BEST, _LOWEST, _SAMPLE = 300, 300, 100, 500
 # Attempts of one distinct idea among the best.
 _OF_AN_IDEA = 4

@@ -127,15 +127,16 @@ def unpacked(stored: bytes) -> _Floats:
     return values
 
 
-def is_fingerprint(stored: object) -> bool:
-    """Whether what is stored is a fingerprint: finite numbers of length 1, as far as half precision tells."""
+def read_fingerprint(stored: object) -> _Floats | None:
+    """Return what is stored if it is a fingerprint: finite numbers of length 1, as far as half precision tells."""
     if not isinstance(stored, (bytes, memoryview)):
-        return False
+        return None
     try:
         values = unpacked(bytes(stored))
     except (zlib.error, ValueError):
-        return False
-    return bool(np.isfinite(values).all()) and abs(float(np.square(values.astype(np.float64)).sum()) - 1.0) < 0.01
+        return None
+    # What is not finite has no length.
+    return values if abs(float(values @ values) - 1.0) < 0.01 else None
 
 
 def shadow(fingerprint: _Floats) -> _Floats:

@@ -178,6 +178,7 @@ class Memory:
                 self._records[record.id] = record
 
 
-def load_attempts(session: Session, numbers: Iterable[int]) -> list[AttemptRecord]:
+def load_attempts(session: Session | Connection, numbers: Iterable[int]) -> list[AttemptRecord]:
     """Return attempts by their ids, oldest first."""
-    return list_numbered(lambda query, given: session.execute(text(query), dict(given)).all(), numbers)
+    connection = direct(session)
+    return list_numbered(lambda query, given: connection.execute(text(query), dict(given)).all(), numbers)

@@ -27,7 +27,7 @@ from agent.knowledge.listing import TAG
 from agent.knowledge.packed_json import unpack_json
 from agent.knowledge.tables import full_text, novelty_index
 from agent.knowledge.tables.attempts import parent_rows
-from agent.knowledge.tables.packed_returns import is_fingerprint
+from agent.knowledge.tables.packed_returns import read_fingerprint
 from agent.knowledge.transfer.merging import count_again
 from market.errors import InputError
 
@@ -221,7 +221,7 @@ def _fits(name: str, column: str, value: object, kind: str) -> bool:
         if (name, column) in _SQUEEZED:
             return isinstance(value, bytes) and isinstance(zlib.decompress(value).decode(), str)
         if (name, column) == ("trial_returns", "fingerprint"):
-            return is_fingerprint(value)
+            return read_fingerprint(value) is not None
         if kind == "JSON":
             return isinstance(value, str) and isinstance(json.loads(value), (dict, list))
     except (zlib.error, ValueError):
