@@ -9,6 +9,7 @@ import click
 from agent.cli.attempt_tables import best_table, run_summary
 from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout
 from agent.cli.running import drive
+from market.errors import InputError
 
 COMMANDS = {"demo": ("demo", 200, "Run the offline demo: simulated market, simulated model.")}
 
@@ -23,11 +24,15 @@ COMMANDS = {"demo": ("demo", 200, "Run the offline demo: simulated market, simul
 @click.option("--rounds", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option("--candidates", default=12, show_default=True, type=click.IntRange(min=1))
 @json_option
-def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -> None:
+@click.pass_context
+def demo(ctx: click.Context, folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -> None:
     """Run everything offline: a simulated market, a trained gate, a simulated model, a report.
 
     The demo's workspace is made again each time.
     """
+    if ctx.find_root().obj is not None:
+        # That of -w may be a person's own, and the demo's is removed before each time.
+        raise InputError("the demo makes a workspace of its own, not that of -w", "say where: alphaglow demo --dir DIR")
     from agent.cli.demo_stages import conclude, prepare, train_demo_gate
 
     note = stderr().print

@@ -121,7 +121,7 @@ def _columns(assets: tuple[str, ...], panel: Panel) -> tuple[list[int], list[str
         close = difflib.get_close_matches(missing[0], panel.assets, n=2, cutoff=0.4)
         raise InputError(
             f"{len(missing)} of {len(assets)} assets are not in {panel.name}: {', '.join(missing[:4])}",
-            f"it names them {', '.join(close or panel.assets[:4])}: rename them, or choose other data",
+            f"it has {', '.join(close or panel.assets[:4])}: rename those of the file, or choose other data",
         )
     notes = [f"left out, as {panel.name} has no {', '.join(missing[:6])}"] if missing else []
     others = [a for a, column in zip(assets, found, strict=True) if column >= 0 and a not in exact]
@@ -143,8 +143,9 @@ def _rows(times: NDArray[np.datetime64], panel: Panel) -> tuple[NDArray[np.int64
     on = within & (panel.times[np.minimum(place, len(panel.times) - 1)] == times)
     stray = np.flatnonzero(within & ~on)
     if len(stray) > _STRAY * within.sum():
+        first = str(times[stray[0]])[:16].replace("T", " ")
         raise InputError(
-            f"{len(stray)} of {int(within.sum())} rows lie on no bar of {panel.name}, the first at {times[stray[0]]!s}",
+            f"{len(stray)} of {int(within.sum())} rows lie on no bar of {panel.name}, the first at {first}",
             "times are those at which bars open, in UTC: say --zone, or write the times of the bars",
         )
     notes = [f"{len(stray)} rows on no bar are left out, the first {_date(times[stray[0]])}"] if len(stray) else []

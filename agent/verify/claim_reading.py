@@ -225,6 +225,8 @@ def _wide(frame: pd.DataFrame, times: pd.Series, reading: ReadingAs, where: Path
             f"say which: --values COLUMN, of {', '.join(map(str, frame.columns[:12]))}",
         )
     _refuse_repeats(times, where)
+    if not frame.columns.is_unique:
+        raise InputError(f"{where}: two columns are named {frame.columns[frame.columns.duplicated()][0]}", "keep one")
     columns = {str(name): _numbers(frame[name], where).to_numpy() for name in frame.columns}
     matrix = pd.DataFrame(columns, index=pd.DatetimeIndex(times)).sort_index()
     if "cash" in matrix and reading.kind in (None, "weights"):

@@ -97,3 +97,13 @@ def test_a_package_outside_adds_a_command(tmp_path: Path) -> None:
     # What is ours stays ours.
     assert "Parse, evaluate and backtest" in shown
     assert "did you mean greet" in run("gret").stderr
+
+
+def test_the_demo_does_not_take_a_workspace_that_may_be_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["-w", str(tmp_path / "mine"), "demo"])
+    assert ended.value.code == 2
+    assert "alphaglow demo --dir DIR" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()

@@ -353,3 +353,16 @@ def test_positions_outside_of_the_universe_are_traded_and_named() -> None:
     wide, found = (verify(case.frame, panel, case.terms) for panel in (case.panel, narrow))
     assert found.traded.sharpe_gross == wide.traded.sharpe_gross
     assert any("33% of the positions lie outside" in note for note in found.notes)
+
+
+def test_claims_that_fit_no_bar_or_no_asset_are_refused_in_words_people_use() -> None:
+    panel = panel_of(returns_of(np.random.default_rng(10), 12))
+    frame = framed(slow(np.random.default_rng(11), panel.shape), panel)
+    shifted = frame.set_index(frame.index + pd.Timedelta("12h"))
+    with pytest.raises(InputError, match=r"lie on no bar of .*, the first at \d{4}-\d\d-\d\d 12:00; times are those"):
+        judge(read_claim(shifted, ReadingAs("signals")), panel, Terms(1, worlds=0))
+    strange = frame.set_axis([f"?{k}" for k in range(frame.shape[1])], axis=1)
+    with pytest.raises(InputError, match=r"it has .*: rename those of the file"):
+        judge(read_claim(strange, ReadingAs("signals")), panel, Terms(1, worlds=0))
+    with pytest.raises(InputError, match=f"two columns are named {panel.assets[0]}; keep one"):
+        read_claim(pd.concat([frame, frame.iloc[:, :1]], axis=1), ReadingAs("signals"))

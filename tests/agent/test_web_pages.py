@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from agent.drawing.axes import format_number as number
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.remarks import Remark
 from agent.study.workspace import Workspace
@@ -18,6 +19,7 @@ from agent.web.factor_search import FactorSearch, find_factors
 from agent.web.guard import Access
 from agent.web.run_processes import StartedRun, started_run
 from agent.web.run_state import read_state
+from backtest.trade_figures import total_return
 from market.errors import InputError
 from tests.agent.commands import prepare, refused
 from tests.agent.web_client import Browser, text_of
@@ -308,3 +310,43 @@ def test_an_address_can_ask_only_for_what_there_is() -> None:
     assert FactorSearch.of({"page": "-1"}).page == FactorSearch.of({"page": "\u0663"}).page == 1
     there_and_back = FactorSearch(words="a b", verdict="accepted", refused=True, page=2)
     assert FactorSearch.of(dict(parse_qsl(there_and_back.address().partition("?")[2]))) == there_and_back
+
+
+def test_a_pool_has_its_curves_a_total_return_and_its_report(mined: Path) -> None:
+    prepare(
+        "-w", str(mined), "pool", "fit", "--data", "toy", "--members", "scored", "--method", "equal", "--name", "p1"
+    )
+    browser = Browser(mined)
+    with KnowledgeBase.open(mined / "knowledge.db") as kb:
+        pool = kb.get_pool("p1")
+    for page in (f"/pools/{pool.id}", "/pools"):
+        total = number(total_return(pool.scorecard.validation, pool.scorecard.bars_per_year), "percent")
+        assert total.replace("\u202f", " ") in text_of(browser.get(page)), page
+    assert "Total return, net" in browser.get(f"/factors/{best_of(mined)}").text
+    found = browser.get(f"/curves/{pool.id}").json()
+    assert [one["label"] for one in found["curves"]] == ["this pool", "best member on train"]
+    net = found["curves"][0]["values"]
+    assert len(net) == len(found["times"]) and net[-1] is not None
+    assert found["times"][-1] == found["spans"]["validation"][1]
+    assert "What each member adds" in browser.get(f"/reports/{pool.id}").text
+
+
+def test_what_our_script_puts_into_a_page_is_a_page_without_it(mined: Path, browser: Browser) -> None:
+    with KnowledgeBase.open(mined / "knowledge.db") as kb:
+        attempt = next(a.id for a in kb.attempts())
+        run = kb.runs()[-1].id
+    for address in (f"/attempts/{attempt}", "/data/toy/check", f"/luck/{run}"):
+        whole, piece = browser.get(address).text, browser.get(address, **{"hx-request": "true"}).text
+        assert whole.startswith("<!DOCTYPE html>") and "<h1>" in whole, address
+        assert "<html" not in piece and "<nav" not in piece, address
+        assert piece.strip()
+    # Each is reached by a link, which works in every browser.
+    for page in ("/", "/data/toy", "/knowledge"):
+        text = browser.get(page).text
+        for target in re.findall(r'hx-get="([^"]+)"', text):
+            assert f'href="{target}"' in text, page
+
+
+def test_no_time_is_shown_with_a_letter_between_day_and_hour(browser: Browser) -> None:
+    for page in ("/", "/data", "/data/toy", "/data/toy/check", "/knowledge", "/spend", "/live"):
+        assert not re.search(r"\d{4}-\d\d-\d\dT\d\d", text_of(browser.get(page))), page
