@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -211,7 +211,7 @@ def open_on_disk(path: Path, fields: Sequence[str] | None = None, *, verify: boo
     opened = {name: _mapped(path / f"{name}.arrow", facts) for name in names}
     if verify:
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name: _verify(path / f"{name}.arrow", opened[name][1], facts.parts[name]), names))
+            list(pool.map(lambda name: _verify(*opened[name], facts.parts[name]), names))
     panel = PanelOnDisk(
         times=np.array(opened["ts"][1].ravel().view("datetime64[ns]")),
         assets=facts.assets,
@@ -262,19 +262,21 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def verify_file(path: Path, facts: FolderFacts) -> None:
     """Refuse, as an `InputError`, a file of a folder that is missing, cut or changed."""
-    _verify(path, _mapped(path, facts)[1], facts.parts[path.stem])
+    _verify(*_mapped(path, facts), facts.parts[path.stem])
 
 
-def _verify(path: Path, values: NDArray[Any], parts: Sequence[YearPart]) -> None:
+def _verify(file: MappedFile, values: NDArray[Any], parts: Sequence[YearPart]) -> None:
     for part in parts:
-        if content_hash(values[part.start : part.stop]) != part.sha256:
-            raise InputError(f"{path} is damaged: its values of {part.year} are not what was stored", _AGAIN)
+        if content_hash(values[part.start : part.stop], file.release) != part.sha256:
+            raise InputError(f"{file.path} is damaged: its values of {part.year} are not what was stored", _AGAIN)
 
 
-def content_hash(values: NDArray[Any]) -> str:
-    """Return the SHA-256 of rows as they lie in memory, some megabytes after the other."""
+def content_hash(values: NDArray[Any], done: Callable[[NDArray[Any]], None] = lambda _rows: None) -> str:
+    """Return the SHA-256 of rows as they lie in memory, some megabytes after the other; `done` is given those read."""
     digest = hashlib.sha256()
     step = max(1, _AT_ONCE // max(1, values[:1].nbytes))
     for start in range(0, len(values), step):
-        digest.update(values[start : start + step].view(np.uint8).data)
+        rows = values[start : start + step]
+        digest.update(rows.view(np.uint8).data)
+        done(rows)
     return digest.hexdigest()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from market.errors import InputError
 from market.files import import_files
 from market.manifest import read_manifest
 from market.panel import Panel
 from market.panel_folder import save_on_disk
-from market.panel_on_disk import open_on_disk
+from market.panel_on_disk import MappedFile, open_on_disk
 from market.panel_store import is_stored_panel, load_fields, load_panel, stored_bar, stored_id
 from market.reading.conventions import FileConventions
 from market.sorting_rows import PieceSizes, import_in_pieces
@@ -167,3 +170,22 @@ def test_a_part_that_is_missing_or_changed_is_refused_by_name(tmp_path: Path) ->
     file.unlink()
     with pytest.raises(InputError, match=r"close\.arrow is missing"):
         load_panel(path)
+
+
+def test_what_is_read_to_be_compared_does_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = import_files([_written(_bars(), tmp_path / "bars.csv")])
+    save_on_disk(whole, tmp_path / "x.panel")
+    released: list[tuple[str, int]] = []
+    truly = MappedFile.release
+
+    def release(file: MappedFile, rows: NDArray[Any]) -> None:
+        released.append((file.path.stem, len(rows)))
+        truly(file, rows)
+
+    monkeypatch.setattr(MappedFile, "release", release)
+    panel = open_on_disk(tmp_path / "x.panel")
+    rows = Counter[str]()
+    for name, count in released:
+        rows[name] += count
+    assert rows == dict.fromkeys([*panel.fields, "in_universe", "ts"], len(panel.times))
+    assert panel["close"].tobytes() == whole["close"].tobytes()
