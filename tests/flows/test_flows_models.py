@@ -13,7 +13,7 @@ import torch
 
 from flows import transforms
 from flows.fit_rules import FlowConfig, TrainConfig
-from flows.flow_model import DIAGONAL_BOUND, MarketFlow, Stack
+from flows.flow_model import DIAGONAL_BOUND, MarketFlow, Stack, make_flow
 from flows.train import bits_per_dim, log_likelihood, train_flow
 from market.errors import InputError
 
@@ -23,7 +23,7 @@ SMALL_FLOW = FlowConfig(steps=(2, 2, 2), hidden=24)
 
 def shaken(config: FlowConfig, seed: int = 0) -> MarketFlow:
     """A flow with every parameter off its initial value, so that no step is the identity."""
-    model = MarketFlow(config)
+    model = make_flow(config)
     model.initialize(states(512, config.dim, seed=99))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -46,6 +46,8 @@ CONFIGS = {
     "realnvp": FlowConfig(kind="realnvp", steps=(4, 2), hidden=16),
     "realnvp without ActNorm": FlowConfig(kind="realnvp", steps=(4, 2), hidden=16, actnorm=False),
     "nsf": FlowConfig(kind="nsf", steps=(2, 2), hidden=16, bins=5),
+    "autoregressive": FlowConfig(kind="autoregressive", steps=(3,), hidden=16),
+    "autoregressive, mixture alone, odd width": FlowConfig(dim=5, kind="autoregressive", steps=(1,), hidden=8),
 }
 every_flow = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 
