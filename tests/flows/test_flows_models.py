@@ -82,6 +82,29 @@ def test_inverts_in_both_directions(config: FlowConfig) -> None:
         torch.testing.assert_close(exact.decode(z), far.double(), rtol=1e-6, atol=1e-6)
 
 
+def test_an_autoregressive_flow_is_exact_where_no_state_has_been() -> None:
+    config = FlowConfig(kind="autoregressive", steps=(3,), hidden=16)
+    model = shaken(config)
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        for flow, bound in ((model, 1e-3), (copy.deepcopy(model).double(), 1e-9)):
+            far = (8 * states(300, config.dim)).to(next(flow.parameters()))
+            assert float((flow.decode(flow.encode(far)[0]) - far).abs().max()) <= bound
+            z = (3 * states(300, config.dim, seed=6)).to(far)
+            assert float((flow.encode(flow.decode(z))[0] - z).abs().max()) <= bound
+            # Likelihood without the latents is likelihood with them.
+            latents, log_det = flow.encode(far)
+            torch.testing.assert_close(flow.log_prob(far), flow.base.log_prob(latents) + log_det, rtol=1e-4, atol=1e-2)
+
+
+def test_an_autoregressive_flow_has_one_level_and_normal_latents() -> None:
+    for wrong in (FlowConfig(kind="autoregressive", steps=(2, 2)), FlowConfig(kind="autoregressive", base="student")):
+        with pytest.raises(InputError, match="one level and normal latents"):
+            make_flow(wrong)
+
+
 @every_flow
 def test_gradients_reach_every_parameter(config: FlowConfig) -> None:
     model = shaken(config)
