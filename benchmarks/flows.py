@@ -152,7 +152,7 @@ def train_step(
     rows = rows + DEQUANTISE * (torch.rand(rows.shape, generator=generator) - 0.5)
     optimiser.zero_grad(set_to_none=True)
     loss = -density.log_prob(rows).mean()
-    loss.backward()  # type: ignore[no-untyped-call]  # of torch
+    loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(density.module.parameters(), 1.0)
     if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
         optimiser.step()

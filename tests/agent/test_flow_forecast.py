@@ -11,8 +11,9 @@ import pytest
 from agent.cli.main import main
 from agent.flow import direction_study
 from agent.flow.opened import OpenFlow, open_flow
-from agent.flow.signal_history import history_path
+from agent.flow.signal_history import SignalHistory, history_path
 from agent.study.workspace import Workspace
+from flows.direction import Kind
 from market.panel import Panel
 from market.panel_store import save_panel
 from tests.agent.commands import as_json, prepare, refused
@@ -98,7 +99,7 @@ def made_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
     past = direction_study._past
 
-    def counted(opened: OpenFlow, kind: direction_study.Kind) -> direction_study.SignalHistory:
+    def counted(opened: OpenFlow, kind: Kind) -> SignalHistory:
         made.append(kind)
         return past(opened, kind)
 
