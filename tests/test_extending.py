@@ -274,7 +274,7 @@ def test_a_gate_and_a_model_from_the_settings_judge_a_factor(site: Path, home: P
 @pytest.fixture(scope="module")
 def daily(home: Path) -> Path:
     """The workspace, with 480 days of four assets as well."""
-    save_panel(make_panel(random_panel(480, 4, seed=8).fields, "D"), home / "data" / "days.parquet")
+    save_panel(make_panel(dict(random_panel(480, 4, seed=8).fields), "D"), home / "data" / "days.parquet")
     return home
 
 

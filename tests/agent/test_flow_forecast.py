@@ -23,7 +23,7 @@ SETTINGS = "[gate]\nepochs = 1\nmax_rows = 2000\nsteps = 1\nhidden = 8\n"
 
 
 def daily_panel(days: int) -> Panel:
-    return make_panel(random_panel(days, 4, seed=8).fields, "D")
+    return make_panel(dict(random_panel(days, 4, seed=8).fields), "D")
 
 
 @pytest.fixture
