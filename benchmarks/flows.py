@@ -137,6 +137,27 @@ def fit_peer(make: Callable[[int], Density], states: States, seconds: float) -> 
     return density, step
 
 
+def scheduled(rate: float, done: float) -> float:
+    """Return the learning rate when a share of training is done: warm-up, then half a cosine down."""
+    return float(rate * min(done / 0.05, 1.0) * 0.5 * (1 + np.cos(np.pi * done)) + 1e-9)
+
+
+def train_step(
+    density: Density, optimiser: torch.optim.Optimizer, data: Tensor, generator: torch.Generator, rate: float
+) -> None:
+    """Take a step on a batch of rows with new noise; one that is not finite is left out."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    rows = data[torch.randint(len(data), (BATCH,), generator=generator)]
+    rows = rows + DEQUANTISE * (torch.rand(rows.shape, generator=generator) - 0.5)
+    optimiser.zero_grad(set_to_none=True)
+    loss = -density.log_prob(rows).mean()
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(density.module.parameters(), 1.0)
+    if bool(torch.isfinite(loss)) and bool(torch.isfinite(norm)):
+        optimiser.step()
+
+
 def _fit(make: Callable[[int], Density], states: States, seconds: float, rate: float) -> tuple[Density, float, float]:
     torch.manual_seed(7)
     density = make(states.train.shape[1])
@@ -147,16 +168,7 @@ def _fit(make: Callable[[int], Density], states: States, seconds: float, rate: f
     started, steps = time.perf_counter(), 0
     density.module.train()
     while (done := (time.perf_counter() - started) / seconds) < 1.0:
-        for group in optimiser.param_groups:
-            group["lr"] = rate * min(done / 0.05, 1.0) * 0.5 * (1 + np.cos(np.pi * done)) + 1e-9
-        rows = data[torch.randint(len(data), (BATCH,), generator=generator)]
-        rows = rows + DEQUANTISE * (torch.rand(rows.shape, generator=generator) - 0.5)
-        optimiser.zero_grad(set_to_none=True)
-        loss = -density.log_prob(rows).mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(density.module.parameters(), 1.0)
-        if bool(torch.isfinite(loss)):
-            optimiser.step()
+        train_step(density, optimiser, data, generator, scheduled(rate, done))
         steps += 1
     density.module.eval()
     return density, _nll(density, validation), 1e3 * (time.perf_counter() - started) / steps

@@ -1,12 +1,12 @@
 """Forecasts of the market's next day by several methods: each is fitted on a past, and says a whole distribution.
 
 GARCH(1,1) with Student's t (Bollerslev 1987), HAR of log ranges (Corsi 2009), linear quantile regression (Koenker and
-Bassett 1978), and the conditional flow with and without its inputs.
+Bassett 1978), and the conditional flow with and without its inputs. Plugins add others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,9 @@ from scipy.stats import t as student
 
 from flows.conditional import ConditionalFlow, ConditionalPlan, fit_conditional
 from flows.day_series import WINDOWS, DaySeries
+from market.errors import InputError
 from market.panel import FloatArray
+from market.plugins import Registry
 
 # A distribution is shown by this many quantiles, in the middle of as many equal shares.
 LEVELS: FloatArray = (np.arange(100) + 0.5) / 100
@@ -28,6 +30,7 @@ _HAR = len(WINDOWS)
 # Of the ridge, in days.
 _RIDGE = 20.0
 _LEAST_SCALE = 1e-6
+_REMEDY = "correct the distribution that adds it: flows.day_methods.Predicted says what it must be"
 # Normal quantiles of the return over which the probability of a wild day is averaged.
 _SHARES: FloatArray = (np.arange(32) + 0.5) / 32
 
@@ -70,7 +73,20 @@ class DayModel(Protocol):
         ...
 
 
+# From a past, and the model that was fitted before on less of it or None, to a fitted model.
 Method = Callable[[DaySeries, DayModel | None], DayModel]
+
+
+def checked(name: str, made: object, days: int, tails: int) -> Predicted:
+    """Return what a method predicted of `days` days; other shapes are an `InputError` that names the method."""
+    if not isinstance(made, Predicted):
+        raise InputError(f"the forecast {name!r} is a {type(made).__name__}", _REMEDY)
+    wanted = {"quantiles": (days, len(LEVELS)), "below": (days, tails), "wild": (days,), "log_density": (days,)}
+    for part, shape in wanted.items():
+        found = np.shape(getattr(made, part))
+        if found != shape:
+            raise InputError(f"the forecast {name!r} has {part} of the shape {found}, and not {shape}", _REMEDY)
+    return made
 
 
 def outcomes(days: DaySeries, rows: slice) -> FloatArray:
@@ -267,10 +283,21 @@ def fit_quantiles(past: DaySeries, _before: DayModel | None = None) -> QuantileL
     return QuantileLines(np.stack(lines, axis=1), mean, deviation)
 
 
-METHODS: Mapping[str, Method] = {
-    "conditional flow": _fit_flow(inputs=True),
-    "GARCH(1,1), t": fit_garch,
-    "HAR, t": fit_har,
-    "quantile regression": fit_quantiles,
-    "unconditional flow": _fit_flow(inputs=False),
-}
+def _method_added(value: object) -> Method:
+    if not callable(value):
+        raise TypeError(f"it is a {type(value).__name__}, and not a function that fits a DayModel")
+    return value
+
+
+# Built in, and those that installed distributions add in the group alphaglow.forecasts.
+METHODS: Registry[Method] = Registry(
+    "forecasts",
+    {
+        "conditional flow": _fit_flow(inputs=True),
+        "GARCH(1,1), t": fit_garch,
+        "HAR, t": fit_har,
+        "quantile regression": fit_quantiles,
+        "unconditional flow": _fit_flow(inputs=False),
+    },
+    _method_added,
+)

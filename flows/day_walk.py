@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.day_methods import LEVELS, METHODS, Asked, DayModel, Method, Predicted, outcomes
+from flows.day_methods import LEVELS, METHODS, Asked, DayModel, Method, Predicted, checked, outcomes
 from flows.day_series import DaySeries
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray
@@ -94,7 +94,8 @@ def walk_forward(days: DaySeries, methods: Mapping[str, Method] = METHODS, tick:
         asked = asked_of(past)
         for name, fit in methods.items():
             models[name] = fit(past, models.get(name))
-            parts[name].append(models[name].predict(days.first(rows.stop + 1), rows, asked))
+            found = models[name].predict(days.first(rows.stop + 1), rows, asked)
+            parts[name].append(checked(name, found, rows.stop - rows.start, len(TAILS)))
         came = outcomes(days, rows)
         fell.append(came[:, :1] < asked.below)
         wild.append(came[:, 1] > asked.wild)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from market.errors import InputError
 from market.plugins import Registry
 
-KINDS = ("glow", "realnvp", "nsf")
+KINDS = ("glow", "realnvp", "nsf", "autoregressive")
 Base = Literal["normal", "student", "mixture"]
 Measure = Literal["drawdown", "likelihood", "given_volatility", "over_gaussian", "volatility"]
 Side = Literal["low", "both"]
@@ -35,7 +35,9 @@ class FlowConfig:
     kind
         ``glow``: ActNorm, LU-invertible linear map, affine coupling (Kingma & Dhariwal 2018). ``realnvp``: affine
         couplings of alternating halves (Dinh et al. 2016). ``nsf``: as glow, with rational-quadratic spline couplings
-        (Durkan et al. 2019), from the package zuko. Or the name of a plugin; see `ADDED_MODELS`.
+        (Durkan et al. 2019), from the package zuko. ``autoregressive``: masked affine layers and mixtures of Gaussians
+        (`flows.autoregressive`), one level; three steps, 64 wide, are enough. Or the name of a plugin; see
+        `ADDED_MODELS`.
     steps
         Steps in each level. After each level but the last, half of the channels leave as latents: levels of 16, 8 and 4
         channels leave 8, 4 and 4. Half of the dimensions leave the first, so it needs most of the steps: (12, 2, 2).

@@ -310,6 +310,10 @@ class MarketFlow(nn.Module):
 
 def make_flow(config: FlowConfig) -> MarketFlow:
     """Return a new flow of the kind that `config` names, built in or added by a plugin; others are an `InputError`."""
+    if config.kind == "autoregressive":
+        from flows.autoregressive import AutoregressiveFlow
+
+        return AutoregressiveFlow(config)
     if config.kind in KINDS:
         return MarketFlow(config)
     wrong = model_fault(config.kind)

@@ -83,13 +83,19 @@ class RegimeGate:
         """The density of the newest bars."""
         return self.latest.density
 
-    def log_likelihood(self, panel: Panel) -> FloatArray:
-        """Return (T, N) what is judged, in nats: averaged over the window (and the market, if so ruled); else NaN."""
+    def log_likelihood(self, panel: Panel, newest: FloatArray | None = None) -> FloatArray:
+        """Return (T, N) what is judged, in nats: averaged over the window (and the market, if so ruled); else NaN.
+
+        `newest` are the panel's states (T, N, D) to the newest density, where they are known already.
+        """
         out = np.full(panel.shape, np.nan)
         for fit, rows in self.turns(panel):
             # A window reaches back before the fit's own bars.
             begin = max(0, rows.start - self.rules.window)
-            states = fit.density.states(panel.rows(0, rows.stop))[begin:]
+            if newest is not None and fit is self.latest:
+                states = newest[begin : rows.stop]
+            else:
+                states = fit.density.states(panel.rows(0, rows.stop))[begin:]
             out[rows] = judged(measured(fit.density, fit.reference, states), self.rules)[rows.start - begin :]
         return out
 

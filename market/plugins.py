@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from market.errors import InputError
 
 V = TypeVar("V")
-KINDS = ("operators", "sources", "gates", "models", "charts", "providers", "commands")
+KINDS = ("operators", "sources", "gates", "models", "forecasts", "charts", "providers", "commands")
 _GROUP = "alphaglow."
 
 

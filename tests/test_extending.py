@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from market.panel_store import save_panel
 from tests import forked
+from tests.helpers import make_panel, random_panel
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -107,6 +110,34 @@ from agent.review.chart_registry import ReviewChart
 
 bars = ReviewChart(lambda review: svg.empty_chart(f"{len(review.times)} bars", 300, 80), "Number of bars", "Counted.")
 """
+FORECAST = """
+import numpy as np
+from scipy.stats import norm
+from flows.day_methods import LEVELS, Predicted, outcomes
+
+
+class Steady:
+    def __init__(self, deviation):
+        self.deviation = deviation
+
+    def predict(self, days, rows, asked):
+        came = outcomes(days, rows)[:, 0]
+        law, ones = norm(0.0, self.deviation), np.ones((len(came), 1))
+        return Predicted(ones * law.ppf(LEVELS), ones * law.cdf(asked.below), np.nan * came, law.logpdf(came))
+
+
+def steady(past, before):
+    return Steady(past.returns.std())
+
+
+class Odd(Steady):
+    def predict(self, days, rows, asked):
+        return Predicted(*(np.zeros(3) for _ in range(4)))
+
+
+def odd(past, before):
+    return Odd(1.0)
+"""
 POINTS = """\
 [alphaglow.operators]
 ts_width = gift_operator:ts_width
@@ -118,6 +149,8 @@ stubborn = gift_gate:stubborn
 diagonal = gift_model:Diagonal
 [alphaglow.charts]
 bars = gift_chart:bars
+[alphaglow.forecasts]
+steady = gift_forecast:steady
 """
 FACTOR = "cs_rank(ts_width(close, 12) / close)"
 
@@ -157,6 +190,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return distribution(
         tmp_path_factory.mktemp("gift") / "site", "gift", POINTS,
         gift_operator=OPERATOR, gift_source=SOURCE, gift_gate=GATE, gift_model=MODEL, gift_chart=CHART,
+        gift_forecast=FORECAST,
     )  # fmt: skip
 
 
@@ -235,6 +269,34 @@ def test_a_gate_and_a_model_from_the_settings_judge_a_factor(site: Path, home: P
     gates = {gate["gate"]: gate for gate in found["evidence"]["gates"]}
     assert list(gates) == ["sanity", "stubborn"]
     assert "it never lets one pass" in json.dumps(gates["stubborn"])
+
+
+@pytest.fixture(scope="module")
+def daily(home: Path) -> Path:
+    """The workspace, with 480 days of four assets as well."""
+    save_panel(make_panel(dict(random_panel(480, 4, seed=8).fields), "D"), home / "data" / "days.parquet")
+    return home
+
+
+def test_a_forecast_is_scored_and_compared_like_those_built_in(site: Path, daily: Path) -> None:
+    found = alphaglow(site, daily, "flow", "forecast", "--data", "days")
+    rows = {row["method"]: row for row in found["forecasts"]}
+    assert list(rows)[-1] == "steady"
+    # Returns are independent and of one law, which this method knows: nothing is better.
+    assert rows["steady"]["low_5"] == pytest.approx(-1.645 * 0.005, rel=0.2)
+    assert next(row for row in found["differences"] if row["method"] == "steady")["crps_gap"] > -0.01
+
+
+def test_a_forecast_of_wrong_shapes_is_named(daily: Path, tmp_path: Path) -> None:
+    points = "[alphaglow.forecasts]\nodd = odd_forecast:odd\n"
+    site = distribution(tmp_path / "site", "oddgift", points, odd_forecast=FORECAST)
+    home = tmp_path / "w"
+    shutil.copytree(daily, home)
+    # Without the gate and the model of the other distribution, which is not on this path.
+    (home / "alphaglow.toml").write_text("")
+    done = beside(site, "flow", "forecast", "--data", "days", cwd=home)
+    assert done.returncode == 2
+    assert "the forecast 'odd' has quantiles of the shape (3,), and not (63, 100)" in done.stderr
 
 
 def test_a_chart_stands_in_the_report_of_a_factor(site: Path) -> None:

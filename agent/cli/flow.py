@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,6 +29,7 @@ from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.review.findings import Findings
+    from agent.study.workspace import Workspace
     from flows.direction import Kind
     from flows.gate import RegimeGate
     from flows.regimes import Method
@@ -110,12 +112,24 @@ def fit(ctx: click.Context, asked: FitOptions) -> None:
             tell(text, epoch, epochs)
 
         trained = train_gate(opened.whole, workspace, opened.name, tick, asked.asked(), opened.frozen)
+    with stderr().status("what followed past states"):
+        _prepare_signal(workspace, asked.data_name)
     facts = trained.summary()
     if asked.as_json:
         print_json({"checkpoint": str(gate_path(workspace, opened.name)), **facts})
         return
     for sentence in _fit_sentences(opened.name, trained):
         stdout().print(sentence, soft_wrap=True, markup=False)
+
+
+def _prepare_signal(workspace: Workspace, data_name: str | None) -> None:
+    """Keep what `flow signal` takes from the past, so that its first call need not wait for it."""
+    from agent.flow.direction_study import history_of
+    from agent.flow.opened import open_flow
+
+    # A flow whose states are too few for a direction is a flow still: `flow signal` will say what is missing.
+    with contextlib.suppress(InputError):
+        history_of(open_flow(workspace, data_name), "fitted")
 
 
 def _fit_sentences(name: str, gate: RegimeGate) -> list[str]:

@@ -77,11 +77,17 @@ class _Now:
 
 
 def _read_now(opened: OpenFlow, kind: Kind, newest: Panel) -> _Now:
-    judged, states = opened.gate.log_likelihood(newest), opened.density.states(newest)
+    states = opened.density.states(newest)
+    judged = opened.gate.log_likelihood(newest, states)
     last = opened.density.latents(states[-1:])
-    history = kept_history(opened, kind, lambda: _past(opened, kind))
+    history = history_of(opened, kind)
     directed = _directed(opened, history.direction, last, judged[-1:], newest.universe[-1:])
     return _Now(newest, judged, states, directed, history)
+
+
+def history_of(opened: OpenFlow, kind: Kind) -> SignalHistory:
+    """Return what the past says of a direction, kept beside the gate; `flow fit` asks for it before anyone waits."""
+    return kept_history(opened, kind, lambda: _past(opened, kind))
 
 
 def _past(opened: OpenFlow, kind: Kind) -> SignalHistory:

@@ -354,7 +354,8 @@ class GateSettings(Section):
     )
     model: str = setting(
         _FLOW["kind"],
-        'Kind of density: glow, realnvp, nsf (spline couplings; needs the extra "flows"), or one that a plugin adds.',
+        'Kind of density: glow, realnvp, nsf (spline couplings; needs the extra "flows"), autoregressive (with '
+        "steps = 3), or one that a plugin adds.",
     )
     base: Base = setting(_FLOW["base"], "Distribution of the flow's latents; student has heavier tails.")
     steps: tuple[int, ...] = setting(

@@ -13,7 +13,7 @@ import torch
 
 from flows import transforms
 from flows.fit_rules import FlowConfig, TrainConfig
-from flows.flow_model import DIAGONAL_BOUND, MarketFlow, Stack
+from flows.flow_model import DIAGONAL_BOUND, MarketFlow, Stack, make_flow
 from flows.train import bits_per_dim, log_likelihood, train_flow
 from market.errors import InputError
 
@@ -23,7 +23,7 @@ SMALL_FLOW = FlowConfig(steps=(2, 2, 2), hidden=24)
 
 def shaken(config: FlowConfig, seed: int = 0) -> MarketFlow:
     """A flow with every parameter off its initial value, so that no step is the identity."""
-    model = MarketFlow(config)
+    model = make_flow(config)
     model.initialize(states(512, config.dim, seed=99))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -46,6 +46,8 @@ CONFIGS = {
     "realnvp": FlowConfig(kind="realnvp", steps=(4, 2), hidden=16),
     "realnvp without ActNorm": FlowConfig(kind="realnvp", steps=(4, 2), hidden=16, actnorm=False),
     "nsf": FlowConfig(kind="nsf", steps=(2, 2), hidden=16, bins=5),
+    "autoregressive": FlowConfig(kind="autoregressive", steps=(3,), hidden=16),
+    "autoregressive, mixture alone, odd width": FlowConfig(dim=5, kind="autoregressive", steps=(1,), hidden=8),
 }
 every_flow = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 
@@ -78,6 +80,29 @@ def test_inverts_in_both_directions(config: FlowConfig) -> None:
         exact = model.double()
         z, _ = exact.encode(far.double())
         torch.testing.assert_close(exact.decode(z), far.double(), rtol=1e-6, atol=1e-6)
+
+
+def test_an_autoregressive_flow_is_exact_where_no_state_has_been() -> None:
+    config = FlowConfig(kind="autoregressive", steps=(3,), hidden=16)
+    model = shaken(config)
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        for flow, bound in ((model, 1e-3), (copy.deepcopy(model).double(), 1e-9)):
+            far = (8 * states(300, config.dim)).to(next(flow.parameters()))
+            assert float((flow.decode(flow.encode(far)[0]) - far).abs().max()) <= bound
+            z = (3 * states(300, config.dim, seed=6)).to(far)
+            assert float((flow.encode(flow.decode(z))[0] - z).abs().max()) <= bound
+            # Likelihood without the latents is likelihood with them.
+            latents, log_det = flow.encode(far)
+            torch.testing.assert_close(flow.log_prob(far), flow.base.log_prob(latents) + log_det, rtol=1e-4, atol=1e-2)
+
+
+def test_an_autoregressive_flow_has_one_level_and_normal_latents() -> None:
+    for wrong in (FlowConfig(kind="autoregressive", steps=(2, 2)), FlowConfig(kind="autoregressive", base="student")):
+        with pytest.raises(InputError, match="one level and normal latents"):
+            make_flow(wrong)
 
 
 @every_flow
