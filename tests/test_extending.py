@@ -308,7 +308,7 @@ def test_a_chart_stands_in_the_report_of_a_factor(site: Path) -> None:
 
 
 def test_without_the_distribution_what_names_it_is_refused(home: Path, tmp_path: Path) -> None:
-    done = beside(tmp_path, "eval", "close", cwd=home)
+    done = beside(tmp_path, "eval", "close", "--data", "simulated-1h", cwd=home)
     assert done.returncode == 2
     assert "no such gate: stubborn; there are novelty" in done.stderr
 

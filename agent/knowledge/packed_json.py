@@ -8,7 +8,6 @@ a better one is another, beside it. Each document says which it needs.
 from __future__ import annotations
 
 import json
-import sqlite3
 import zlib
 from collections.abc import ItemsView, Iterator, KeysView, Mapping
 
@@ -86,47 +85,16 @@ def pack_json(document: object) -> bytes:
 
 def unpack_json(packed: bytes) -> object:
     """Return what `pack_json` packed; what was tampered with is a `zlib.error` or a `ValueError`."""
-    return json.loads(_unsqueezed(packed))
+    return json.loads(unsqueezed(packed))
 
 
-def _unsqueezed(packed: bytes) -> bytes:
+def unsqueezed(packed: bytes) -> bytes:
+    """Return the text that `pack_json` packed, before it is read."""
     opener = zlib.decompressobj(zlib.MAX_WBITS, _DICTIONARIES.get(packed[2:6], _DICTIONARY))
     text = opener.decompress(packed) + opener.flush()
     if not opener.eof:
         raise zlib.error("it is cut short")
     return text
-
-
-class DocumentChecker:
-    """Tells whether stored documents can be read, without reading them: SQLite looks whether a text is JSON.
-
-    To make the figures of a scorecard costs five times as much, which is a minute of a million.
-    """
-
-    def __init__(self) -> None:
-        self._connection = sqlite3.connect(":memory:")
-
-    def close(self) -> None:
-        """Let go of SQLite."""
-        self._connection.close()
-
-    def check(self, one: Mapping[str, object], other: Mapping[str, object]) -> None:
-        """Raise what reading both documents whole would raise: an `InputError` if one is damaged."""
-        stored = [document for document in (one, other) if isinstance(document, StoredDocument)]
-        if len(stored) < 2 or not self._are_sound(*(document.packed for document in stored)):
-            for document in stored:
-                document.read()
-
-    def _are_sound(self, one: bytes, other: bytes) -> bool:
-        """Whether both are surely JSON objects; where it is not sure, Python's reader decides."""
-        try:
-            texts = [_unsqueezed(packed) for packed in (one, other)]
-            if not all(text.startswith(b"{") and b"\0" not in text for text in texts):
-                return False
-            said = [text.decode() for text in texts]
-            return bool(self._connection.execute("SELECT json_valid(?) AND json_valid(?)", said).fetchone()[0])
-        except (zlib.error, ValueError, sqlite3.Error):
-            return False
 
 
 class StoredDocument(Mapping[str, object]):

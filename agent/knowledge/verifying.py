@@ -22,10 +22,10 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.database.direct_connection import direct
+from agent.knowledge.document_checker import DocumentChecker
 from agent.knowledge.file_query import open_read_only
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.listing import TAG, Ask, list_numbered
-from agent.knowledge.packed_json import DocumentChecker
 from agent.knowledge.records import AttemptRecord, request_hash
 from agent.knowledge.tables import effective_trials, packed_returns, tallies
 from agent.knowledge.tables.attempts import ask_of

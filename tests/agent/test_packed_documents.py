@@ -8,7 +8,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from agent.knowledge.packed_json import _DICTIONARY, DocumentChecker, StoredDocument, pack_json
+from agent.knowledge.document_checker import DocumentChecker
+from agent.knowledge.packed_json import _DICTIONARY, StoredDocument, pack_json
 from market.errors import InputError
 
 

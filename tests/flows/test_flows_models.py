@@ -133,7 +133,7 @@ def test_a_likelihood_is_of_the_state_not_of_its_batch(config: FlowConfig) -> No
 @every_flow
 def test_weights_survive_storage_and_seeds_decide_everything(config: FlowConfig) -> None:
     model = shaken(config)
-    again = MarketFlow(dataclasses.replace(config, seed=77))
+    again = make_flow(dataclasses.replace(config, seed=77))
     again.load_state_dict(copy.deepcopy(model.state_dict()))
     again.eval()
     x = states(20, config.dim)
@@ -141,7 +141,7 @@ def test_weights_survive_storage_and_seeds_decide_everything(config: FlowConfig)
         torch.testing.assert_close(again.log_prob(x), model.log_prob(x), rtol=0, atol=0)
         one, two = (model.sample(10, torch.Generator().manual_seed(8)) for _ in range(2))
     assert torch.equal(one, two)
-    first, second = (MarketFlow(config).state_dict() for _ in range(2))
+    first, second = (make_flow(config).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
