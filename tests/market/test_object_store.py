@@ -93,22 +93,22 @@ def test_a_copy_that_was_broken_off_goes_on_in_the_middle_of_a_file(
 def test_parts_that_are_lost_cut_or_changed_are_named(server: ObjectServer, folder: Path, tmp_path: Path) -> None:
     key = "data/minutes.panel/high.arrow"
     whole = (folder / "high.arrow").read_bytes()
-    server.client.delete_object(Bucket=BUCKET, Key=key)
+    del server.objects[key]
     with pytest.raises(InputError, match=r"lost a part of s3://prices/data/minutes.panel: high.arrow is not there"):
         copy_panel(open_store(_URL), tmp_path / "x.panel")
-    server.client.put_object(Bucket=BUCKET, Key=key, Body=whole[: len(whole) // 2])
+    server.objects[key] = whole[: len(whole) // 2]
     with pytest.raises(InputError, match=r"minutes.panel/high.arrow is damaged"):
         copy_panel(open_store(_URL), tmp_path / "x.panel")
     middle = len(whole) // 2
-    server.client.put_object(Bucket=BUCKET, Key=key, Body=whole[:middle] + b"12345678" + whole[middle + 8 :])
+    server.objects[key] = whole[:middle] + b"12345678" + whole[middle + 8 :]
     with pytest.raises(InputError, match=r"high.arrow is damaged: its values of \d{4} are not what was stored"):
         copy_panel(open_store(_URL), tmp_path / "x.panel")
     # Between listing and reading.
     store = open_store(_URL)
-    server.client.put_object(Bucket=BUCKET, Key=key, Body=whole[: len(whole) // 2])
+    server.objects[key] = whole[: len(whole) // 2]
     with pytest.raises(InputError, match=r"lost a part of .*high.arrow: bytes [\d,]+ to [\d,]+ are not there"):
         copy_panel(store, tmp_path / "x.panel")
-    server.client.put_object(Bucket=BUCKET, Key=key, Body=whole)
+    server.objects[key] = whole
     assert copy_panel(open_store(_URL), tmp_path / "x.panel").panel == open_on_disk(folder).id
     with pytest.raises(InputError, match=r"there is nothing at s3://prices/other\.panel"):
         open_store(f"s3://{BUCKET}/other.panel")
@@ -152,7 +152,7 @@ def test_files_and_panels_of_a_store_are_imported(
     assert "there is already a data set 'minutes'" in refused(capsys, "data", "import", _URL)
     assert run(capsys, "data", "import", _URL, "--replace")[0] == 0
     text = load_panel(folder).to_frame().reset_index().to_csv(index=False)
-    server.client.put_object(Bucket=BUCKET, Key="bars.csv", Body=text.encode())
+    server.objects["bars.csv"] = text.encode()
     bars = as_json(capsys, "data", "import", f"s3://{BUCKET}/bars.csv")
     assert bars["bars"] == 400
     assert f"s3://{BUCKET}/bars.csv" in (tmp_path / "ws" / "data" / "bars.json").read_text()
