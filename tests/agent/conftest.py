@@ -119,8 +119,12 @@ def home(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.fixture
-def swept() -> Iterator[None]:
-    """Collect what the browser's driver leaves open here, so that no later test is blamed for it."""
+def browser_swept() -> Iterator[None]:
+    """Collect what the browser's driver leaves open here, so that no later test is blamed for it.
+
+    Its name is its own: one that is called `swept` would take the place of the sweep that every module has, and search
+    all objects after each test.
+    """
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

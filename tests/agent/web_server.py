@@ -18,7 +18,7 @@ ARGUMENTS = ["--no-sandbox"]
 # Of every test that looks at pages in a real browser.
 BROWSER_MARKS = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("swept"),
+    pytest.mark.usefixtures("browser_swept"),
     pytest.mark.skipif(
         CHROMIUM is None and "ALPHAGLOW_REQUIRE_CHROMIUM" not in os.environ, reason="no Chromium is installed here"
     ),
