@@ -242,12 +242,13 @@ class Handle:
         """Lend a transaction of a writer, who waits for all others or, on a server, for those of the same `turn`."""
         self._answers()
         engine = self._relaxed if relaxed else self._writer
-        alone = turn is None or not self.place.on_server
-        engine = engine if alone else engine.execution_options(immediate=BESIDE)
+        beside = turn if self.place.on_server else None
+        if beside is not None:
+            engine = engine.execution_options(immediate=BESIDE)
         try:
             with in_words(self.place), Session(engine) as session, session.begin():
-                if turn is not None and not alone:
-                    wait_turn(session.connection(), turn)
+                if beside is not None:
+                    wait_turn(session.connection(), beside)
                 yield session
         except BaseException:
             self._memory.forget_uncommitted()

@@ -1,6 +1,6 @@
 """Evaluations are found by their factor alone, and copies of returns under numbers of what is recorded since.
 
-Of a factor there are few evaluations: what else told them apart was in an index of a hundred bytes a row.
+A factor has few evaluations: the index held data set, rules and code as well, a hundred bytes a row.
 """
 
 from __future__ import annotations
